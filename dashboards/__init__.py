@@ -1,0 +1,1 @@
+"""Query services and the live pages of supervisors."""

@@ -1,0 +1,1 @@
+"""The catalog: datasets, units, regions, the wire format and the schema registry."""

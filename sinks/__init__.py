@@ -1,0 +1,1 @@
+"""Where accepted records go: the ClickHouse credit store and the Redis hot cache."""

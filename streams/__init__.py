@@ -1,0 +1,1 @@
+"""Faust apps, agents and the micro-batch transport: where records flow."""
