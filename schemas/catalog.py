@@ -52,8 +52,17 @@ class DatasetField(BaseModel):
 #: The envelope, first in every record: identity is (dataset, unit, record_id), order is version.
 ENVELOPE: tuple[DatasetField, ...] = (
     DatasetField(name="unit", zh="来源单位编码", en="Reporting unit", type="string", required=True, length=18),
-    DatasetField(name="record_id", zh="记录编号", en="Record id, the unit's own", type="string", required=True, length=64),
-    DatasetField(name="version", zh="版本", en="Version: a higher one replaces a lower one", type="long", required=True),
+    DatasetField(
+        name="record_id",
+        zh="记录编号",
+        en="Record id, the unit's own",
+        type="string",
+        required=True,
+        length=64,
+    ),
+    DatasetField(
+        name="version", zh="版本", en="Version: a higher one replaces a lower one", type="long", required=True
+    ),
     DatasetField(name="deleted", zh="是否删除", en="True withdraws the record", type="boolean", required=True),
 )
 ENVELOPE_NAMES: frozenset[str] = frozenset(field.name for field in ENVELOPE)
