@@ -1,0 +1,72 @@
+"""What the read side hands out: plain immutable rows, the same from ClickHouse and from Redis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """The current state of one record of one subject; withdrawn records are never handed out.
+
+    ``verdict`` is accepted or suspect. ``fields`` holds the dataset's business fields in catalog order as JSON values:
+    dates and timestamps as ISO 8601 text, decimals as text with trailing zeros removed, absent ones as None.
+    """
+
+    dataset: str
+    unit: str
+    record_id: str
+    version: int
+    verdict: str
+    reported_at: datetime
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from reported to governed; None where nothing was judged in the window."""
+
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CityFreshness:
+    """How fresh one city's data is: newest accepted (or suspect) record and how many there are."""
+
+    city: str
+    reported_at: datetime
+    governed_at: datetime
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectRow:
+    """One rejected or quarantined message; ``violations`` are dicts with the keys of ``schemas.verdict.Violation``."""
+
+    time: datetime
+    dataset: str
+    unit: str
+    city: str
+    record_id: str
+    verdict: str
+    violations: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One read by a user: who, when, what, why and from where, and how it ended.
+
+    ``what`` is the action and what it was about, such as ``subject.read 9132…``; ``why`` the stated purpose or the
+    authorisation's number; ``outcome`` such as ``ok:cache``, ``ok:store``, ``denied`` or ``not_found``.
+    """
+
+    at: datetime
+    who: str
+    what: str
+    why: str
+    source: str
+    outcome: str
