@@ -95,6 +95,8 @@ class Dataset(BaseModel):
     deadline_workdays: int | None = None
     publicity_months: int | None = None
     event_date: str
+    #: The fields that name one record within its unit; a file without a column ``record_id`` derives it from them.
+    key: tuple[str, ...] = ()
     subject: SubjectSpec
     business_fields: tuple[DatasetField, ...] = Field(alias="fields")
 
@@ -105,9 +107,9 @@ class Dataset(BaseModel):
         if doubled:
             raise ValueError(f"fields defined twice: {', '.join(sorted(doubled))}")
         spec = self.subject
-        for name in (self.event_date, spec.uscc, spec.registration_number, spec.id_number, spec.name):
+        for name in (self.event_date, *self.key, spec.uscc, spec.registration_number, spec.id_number, spec.name):
             if name is not None and name not in names:
-                raise ValueError(f"event_date or subject names the unknown field {name!r}")
+                raise ValueError(f"event_date, key or subject names the unknown field {name!r}")
         return self
 
     @cached_property
