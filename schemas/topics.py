@@ -7,7 +7,8 @@ QUARANTINE_TOPIC = "zhida.quarantine"
 #: A copy of every rejection, for the verdict history; the unit's own copy is on its feedback topic.
 REJECTED_TOPIC = "zhida.rejected"
 
-#: Set by govern on every accepted record: ``verdict=…;rules=…;schema=…;governed=<ms>;source=<topic>;partition=…;offset=…``
+#: Set by govern on every accepted record:
+#: ``verdict=…;rules=…;schema=…;governed=<ms>;source=<topic>;partition=…;offset=…``
 VERDICT_HEADER = "zhida-verdict"
 #: Set by govern on suspect records only: the violations as a JSON list.
 VIOLATIONS_HEADER = "zhida-violations"

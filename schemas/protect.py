@@ -1,0 +1,82 @@
+"""Personal data on its way into stores: masks for display, keyed hashes for look-up, and the subject of a record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from schemas.catalog import Dataset, DatasetField, PiiClass
+
+PERSON_PREFIX = "p:"
+REGISTRATION_PREFIX = "reg:"
+_DIGEST_SIZE = 16
+
+
+def person_key(id_number: str, secret: bytes) -> str:
+    """The look-up key of a natural person: ``p:`` and 32 hex digits of keyed BLAKE2b of the upper-cased number."""
+    normalised = id_number.strip().upper().encode()
+    return PERSON_PREFIX + hashlib.blake2b(normalised, key=secret[:64], digest_size=_DIGEST_SIZE).hexdigest()
+
+
+def mask(value: str, pii: PiiClass) -> str:
+    """*value* as it may be shown: id number first 4 and last 2, telephone first 3 and last 2, name first character."""
+    if pii == "id_number":
+        return value[:4] + "*" * max(len(value) - 6, 4) + value[-2:] if len(value) > 8 else "*" * 8
+    if pii == "phone":
+        return value[:3] + "*" * max(len(value) - 5, 4) + value[-2:] if len(value) > 7 else "*" * 8
+    if pii == "name":
+        return value[:1] + "*" * max(len(value) - 1, 1)
+    return value
+
+
+def stored_masked(field: DatasetField) -> bool:
+    """True where stores hold only the mask. Names of legal representatives are public by regulation and stay."""
+    return field.pii in ("id_number", "phone")
+
+
+def subject_of(record: Mapping[str, Any], dataset: Dataset, secret: bytes) -> str:
+    """The subject key of one record: USCC, ``reg:<number>``, ``p:<hash>`` or ``""``; blanks count as missing."""
+    spec = dataset.subject
+    uscc = (record.get(spec.uscc) or "").strip()
+    if uscc:
+        return str(uscc)
+    if spec.registration_number and (number := (record.get(spec.registration_number) or "").strip()):
+        return REGISTRATION_PREFIX + str(number)
+    if spec.id_number and (number := (record.get(spec.id_number) or "").strip()):
+        return person_key(number, secret)
+    return ""
+
+
+def protect(frame: pl.DataFrame, dataset: Dataset, secret: bytes) -> pl.DataFrame:
+    """The frame with a ``subject`` column added and personal fields masked; the columnar twin of :func:`subject_of`."""
+    spec = dataset.subject
+    candidates = [_filled(spec.uscc)]
+    if spec.registration_number:
+        candidates.append(REGISTRATION_PREFIX + _filled(spec.registration_number))
+    if spec.id_number:
+        hashed = _by_distinct(frame[spec.id_number], lambda number: person_key(number, secret))
+        candidates.append(pl.lit(hashed))
+    subject = pl.coalesce(*candidates, pl.lit("")).alias("subject")
+    masked = [
+        _by_distinct(frame[field.name], lambda value, pii=field.pii: mask(value, pii)).alias(field.name)
+        for field in dataset.business_fields
+        if stored_masked(field)
+    ]
+    return frame.with_columns(subject, *masked)
+
+
+def _filled(name: str) -> pl.Expr:
+    text = pl.col(name).str.strip_chars()
+    return pl.when(text != "").then(text)
+
+
+def _by_distinct(series: pl.Series, convert: Any) -> pl.Series:
+    """*convert* applied once to each distinct value that is not null or blank; blanks become null."""
+    if series.null_count() == series.len():
+        return series
+    distinct = series.drop_nulls().unique()
+    replacement = [convert(value) if value.strip() else None for value in distinct]
+    return series.replace_strict(distinct, pl.Series(replacement, dtype=pl.String()), default=None)
