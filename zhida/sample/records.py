@@ -1,0 +1,201 @@
+"""Valid records of each dataset: what a careful department would report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+from schemas.units import Unit
+from zhida.sample.population import Subject
+from zhida.sample.world import World
+
+Record = dict[str, Any]
+LONG_TERM = date(2099, 12, 31)
+_FINES = tuple(Decimal(n) for n in ("0.05", "0.1", "0.2", "0.5", "1", "1.5", "2", "3", "5", "8.8", "10", "20", "35.6"))
+_GAINS = tuple(Decimal(n) for n in ("0.0125", "0.08", "0.3", "1.2", "2.65", "6"))
+_REMARKS = (None, None, None, None, None, None, None, "", "首次报送", "由旧系统迁移")
+#: Kinds of penalty with their weight; what each requires is filled in beside it.
+_PENALTIES = ("罚款",) * 10 + ("警告",) * 4 + ("警告;罚款",) * 3 + ("罚款;没收违法所得、没收非法财物",) * 2
+_PENALTIES += ("通报批评", "责令停产停业", "吊销许可证件", "暂扣许可证件;罚款", "没收违法所得、没收非法财物", "其他")
+
+
+def _category(subject: Subject) -> str:
+    return {"person": "自然人", "shop": "个体工商户"}.get(subject.kind, "法人及非法人组织")
+
+
+def _envelope(unit: Unit, record_id: str) -> Record:
+    return {"unit": unit.code, "record_id": record_id, "version": 1, "deleted": False}
+
+
+def legal_person(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
+    """法人登记. *subject* has a USCC."""
+    days = world.days.back
+    age = (world.days.today - subject.founded).days
+    state = random.random()
+    long_term = state < 0.6
+    record = _envelope(unit, f"DJ{world.next_number(unit.code, 'DJ'):08d}")
+    record |= {
+        "TYSHXYDM": subject.uscc,
+        "JGMC": subject.name,
+        "JGLX": "企业" if subject.kind == "company" else "个体工商户",
+        "FDDBR": subject.representative,
+        "FDDBRZJHM": subject.representative_id if state > 0.3 else None,
+        "ZCZB": subject.capital,
+        "CLRQ": subject.founded,
+        "JYQXZ": subject.founded,
+        "JYQXZI": LONG_TERM if long_term else date(subject.founded.year + 30, 1, 1),
+        "JYFW": subject.scope,
+        "ZS": subject.address,
+        "XZQHDM": subject.county,
+        "DJJG": unit.name,
+        "DJJGDM": unit.code,
+        "HZRQ": days[random.randint(1, min(age, 900))],
+        "DJZT": "存续" if state < 0.93 else random.choice(("注销", "吊销", "迁出")),
+        "LXDH": subject.telephone if state > 0.2 else None,
+    }
+    return record
+
+
+def administrative_licence(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
+    """行政许可."""
+    number = world.next_number(unit.code, "XK")
+    decided = random.randint(6, 150)
+    decision_day = world.days.back[decided]
+    licence = random.choice(world.words.licences[unit.line])
+    from_day = decision_day if random.random() < 0.9 else world.days.back[decided - 5]
+    until = LONG_TERM if random.random() < 0.15 else world.days.ahead[random.choice((365, 1095, 1825)) - decided]
+    person = subject.kind == "person"
+    record = _envelope(unit, f"XK{decision_day:%Y%m}{number:06d}")
+    record |= {
+        "XK_XDR_MC": subject.name,
+        "XK_XDR_LB": _category(subject),
+        "XK_XDR_SHXYM": subject.uscc,
+        "XK_XDR_GSZC": subject.registration,
+        "XK_FRDB": None if person else subject.representative,
+        "XK_XDR_ZJLX": "身份证" if person else None,
+        "XK_XDR_ZJHM": subject.id_number,
+        "XK_XKWS": licence.decision,
+        "XK_WSH": f"{licence.prefix}许〔{decision_day.year}〕{number}号",
+        "XK_XKLB": licence.kind,
+        "XK_XKZS": licence.certificate,
+        "XK_XKBH": f"{licence.prefix}{unit.region}{decision_day.year}{number:06d}",
+        "XK_NR": licence.content,
+        "XK_JDRQ": decision_day,
+        "XK_YXQZ": from_day,
+        "XK_YXQZI": until,
+        "XK_XKJG": unit.name,
+        "XK_XKJGDM": unit.code,
+        "XK_ZT": "1" if random.random() < 0.97 else "2",
+        "XK_LYDW": unit.name,
+        "XK_LYDWDM": unit.code,
+        "BZ": random.choice(_REMARKS),
+    }
+    return record
+
+
+def administrative_penalty(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
+    """行政处罚."""
+    number = world.next_number(unit.code, "CF")
+    decided = random.randint(2, 200)
+    decision_day = world.days.back[decided]
+    offence = random.choice(world.words.penalties[unit.line])
+    kinds = random.choice(_PENALTIES)
+    fine = random.choice(_FINES) if "罚款" in kinds else None
+    gains = random.choice(_GAINS) if "没收" in kinds else None
+    publicity_ends = world.days.ahead[365 - decided] if decided <= 365 else world.days.back[decided - 365]
+    person = subject.kind == "person"
+    record = _envelope(unit, f"CF{decision_day:%Y}-{number:06d}")
+    record |= {
+        "CF_XDR_MC": subject.name,
+        "CF_XDR_LB": _category(subject),
+        "CF_XDR_SHXYM": subject.uscc,
+        "CF_XDR_GSZC": subject.registration,
+        "CF_FRDB": None if person else subject.representative,
+        "CF_XDR_ZJLX": "身份证" if person else None,
+        "CF_XDR_ZJHM": subject.id_number,
+        "CF_WSH": f"{unit.line[:1]}罚字〔{decision_day.year}〕{number}号",
+        "CF_WFXW": offence.offence,
+        "CF_SY": offence.facts,
+        "CF_YJ": offence.basis,
+        "CF_CFLB": kinds,
+        "CF_NR": f"{kinds}{fine}万元" if fine is not None else kinds,
+        "CF_NR_FK": fine,
+        "CF_NR_WFFF": gains,
+        "CF_NR_ZKDX": f"食品经营许可证JY{unit.region}{number:06d}" if "暂扣" in kinds or "吊销" in kinds else None,
+        "CF_JDRQ": decision_day,
+        "CF_YXQ": publicity_ends if random.random() < 0.3 else None,
+        "CF_GSJZQ": publicity_ends,
+        "CF_CFJG": unit.name,
+        "CF_CFJGDM": unit.code,
+        "CF_SJLY": unit.name,
+        "CF_SJLYDM": unit.code,
+        "BZ": random.choice(_REMARKS),
+    }
+    return record
+
+
+_LISTING = ("未按规定期限公示年度报告",) * 5 + ("通过登记的住所或经营场所无法联系",) * 4
+_LISTING += ("公示信息隐瞒真实情况或弄虚作假", "未按责令期限公示有关信息")
+_REMOVAL = {
+    "未按规定期限公示年度报告": "已补报年度报告并公示",
+    "通过登记的住所或经营场所无法联系": "依法办理住所变更登记或可重新取得联系",
+    "公示信息隐瞒真实情况或弄虚作假": "已更正其公示的信息",
+    "未按责令期限公示有关信息": "已履行公示义务",
+}
+
+
+def abnormal_operation(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
+    """经营异常名录. *subject* is no person; one in three has been removed from the list again."""
+    number = world.next_number(unit.code, "YC")
+    listed = random.randint(30, 900)
+    listing_day = world.days.back[listed]
+    reason = random.choice(_LISTING)
+    removed = random.random() < 0.33
+    removal_day = world.days.back[random.randint(2, listed - 10)] if removed else None
+    record = _envelope(unit, f"YC{listing_day:%Y%m%d}{number:05d}")
+    record |= {
+        "QYMC": subject.name,
+        "TYSHXYDM": subject.uscc,
+        "GSZCH": subject.registration,
+        "FDDBR": subject.representative,
+        "LRYY": reason,
+        "LRRQ": listing_day,
+        "LRWSH": f"市监异列〔{listing_day.year}〕{number}号",
+        "LRJG": unit.name,
+        "LRJGDM": unit.code,
+        "YCYY": _REMOVAL[reason] if removed else None,
+        "YCRQ": removal_day,
+        "YCWSH": f"市监异移〔{removal_day.year}〕{number}号" if removal_day else None,
+        "YCJG": unit.name if removed else None,
+        "BZ": random.choice(_REMARKS),
+    }
+    return record
+
+
+Maker = Callable[[World, Subject, Unit, Random], Record]
+MAKERS: dict[str, Maker] = {
+    "legal_person": legal_person,
+    "administrative_licence": administrative_licence,
+    "administrative_penalty": administrative_penalty,
+    "abnormal_operation": abnormal_operation,
+}
+
+
+def choose_subject(dataset: str, world: World, random: Random) -> Subject:
+    """Somebody whom a record of *dataset* may be about."""
+    population = world.population
+    if dataset == "legal_person":
+        return world.next_registration()
+    if dataset == "abnormal_operation":
+        return population.pick(population.organisations, random)
+    return population.pick(population.subjects, random)
+
+
+def make_valid(dataset: str, world: World, random: Random, subject: Subject | None = None) -> tuple[Record, Subject]:
+    """A valid record of *dataset* about *subject*, or about somebody."""
+    subject = subject or choose_subject(dataset, world, random)
+    unit = world.reporter(dataset, subject, random)
+    return MAKERS[dataset](world, subject, unit, random), subject
