@@ -1,0 +1,83 @@
+"""The query service and the live page as one ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from dashboards import problems
+from dashboards.audit import AuditLog
+from dashboards.deps import ApiDeps
+from dashboards.guard import SECURITY_HEADERS, Guard, Sessions
+from dashboards.health import health_routes
+from dashboards.live import Live
+from dashboards.pages import mount_files, page_routes
+from dashboards.subjects import Subjects, subject_routes
+
+__all__ = ["ApiDeps", "create_app", "server_config"]
+_MAX_BODY_BYTES = 16 * 1024
+
+
+def create_app(deps: ApiDeps) -> FastAPI:
+    """The application; its lifespan runs the live page's poller and the audit journal's flusher.
+
+    Raises AuditUnavailableError when another process keeps its journal in ``deps.audit_folder``.
+    """
+    audit = AuditLog(deps.audit_folder, deps.store.write_audit)
+    live = Live(deps)
+    subjects = Subjects(deps, audit)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(live.run(), name="live"), asyncio.create_task(audit.run(), name="audit")]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await audit.close()
+
+    app = FastAPI(
+        title="Zhida 直达",
+        version="1",
+        lifespan=lifespan,
+        # The interactive pages load their scripts from elsewhere; the description itself is at /openapi.json.
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=_MAX_BODY_BYTES,
+    )
+    problems.install(app)
+    app.add_exception_handler(Exception, _unexpected)
+    app.include_router(health_routes(deps, audit, live, subjects))
+    app.include_router(subject_routes(subjects, deps))
+    app.include_router(page_routes(live))
+    mount_files(app)
+    app.add_middleware(Guard, sessions=Sessions(deps.token, deps.clock))
+    return app
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    """Answered outside the guard, so it brings the headers along; the traceback goes to the server's log alone."""
+    problem = problems.ApiError(500, "internal", "服务内部错误，已记录", "an error of the service; it has been logged")
+    return problems.problem_response(problem, SECURITY_HEADERS)
+
+
+def server_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
+    """How to serve *app*: no access log (addresses hold subjects and tokens), streams cut 2 s after a stop."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+        lifespan="on",
+    )

@@ -1,0 +1,56 @@
+"""The live page, its events and its own files. Nothing on it comes from another host."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Header, Request
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from dashboards.live import Live
+
+STATIC = Path(__file__).parent / "static"
+#: A viewer that takes nothing for this long is let go; the browser comes back by itself.
+_SEND_TIMEOUT_SECONDS = 30.0
+_RETRY_MILLISECONDS = 2000
+
+
+class _Files(StaticFiles):
+    """Our own files: a browser keeps them but asks each time whether they have changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "private, no-cache"
+        return response
+
+
+def page_routes(live: Live) -> APIRouter:
+    """``/`` and ``/live`` with its event stream."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def home() -> Response:
+        return RedirectResponse("live", status_code=307)
+
+    @router.api_route("/live", methods=["GET", "HEAD"])
+    async def page() -> Response:
+        return FileResponse(STATIC / "live.html", media_type="text/html; charset=utf-8")
+
+    @router.api_route("/live/events", methods=["GET", "HEAD"])
+    async def events(_: Request, last_event_id: str | None = Header(default=None)) -> Response:
+        async def stream() -> AsyncIterator[ServerSentEvent]:
+            async for number, body in live.snapshots(last_event_id):
+                yield ServerSentEvent(body, event="state", id=number, retry=_RETRY_MILLISECONDS)
+
+        return EventSourceResponse(stream(), ping=15, send_timeout=_SEND_TIMEOUT_SECONDS, sep="\n")
+
+    return router
+
+
+def mount_files(app: FastAPI) -> None:
+    """Serve ``dashboards/static`` under ``/static``."""
+    app.mount("/static", _Files(directory=STATIC), name="static")
