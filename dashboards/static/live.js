@@ -3,6 +3,7 @@
 
 (() => {
   const ZONE = "Asia/Shanghai";
+  const WINDOW = 180;
   const STALL_MS = 6000;
   const byId = (id) => document.getElementById(id);
   const whole = new Intl.NumberFormat("zh-CN");
@@ -22,7 +23,7 @@
   };
   const BALANCE = {
     balanced: ["核对一致", "balanced"],
-    moving: ["处理中，核对一致", "in progress"],
+    moving: ["处理中", "in progress"],
     stuck: ["在途记录停滞", "stalled"],
     over: ["核对不一致", "mismatch"],
     unknown: ["无法核对：消息系统无应答", "broker silent"],
@@ -73,9 +74,10 @@
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), ZONE),
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      scales: { y: { range: (_, low, high) => [0, Math.max(floor, (high || 0) * 1.15)] } },
+      padding: [10, 12, 0, 0],
+      scales: { x: { range: (_, low, high) => [high - WINDOW, high] }, y: { range: (_, low, high) => [0, Math.max(floor, (high || 0) * 1.15)] } },
       axes: [
-        { ...axis, space: 80, values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)) },
+        { ...axis, space: 80, size: 26, values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)) },
         { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => whole.format(tick)) },
       ],
       series: [{}, ...series],
