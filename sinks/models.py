@@ -13,6 +13,7 @@ class StoredRecord:
 
     ``verdict`` is accepted or suspect. ``fields`` holds the dataset's business fields in catalog order as JSON values:
     dates and timestamps as ISO 8601 text, decimals as text with trailing zeros removed, absent ones as None.
+    ``source_offset`` is the message's place in its report topic: of two with one version the earlier one is current.
     """
 
     dataset: str
@@ -22,6 +23,24 @@ class StoredRecord:
     verdict: str
     reported_at: datetime
     fields: dict[str, Any]
+    source_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MovedRecord:
+    """A record that was once of the subject asked for and is not now: ``subject`` is whose it is, "" when withdrawn."""
+
+    dataset: str
+    unit: str
+    record_id: str
+    version: int
+    source_offset: int
+    subject: str
+
+
+def sort_key(record: StoredRecord) -> tuple[str, str, str]:
+    """The order in which a subject's records are handed out."""
+    return record.dataset, record.unit, record.record_id
 
 
 @dataclass(frozen=True, slots=True)
