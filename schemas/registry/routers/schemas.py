@@ -1,0 +1,68 @@
+"""``/schemas``: schemas by id, and all of them."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from schemas.registry.errors import schema_not_found
+from schemas.registry.http import flag, json_response, page
+from schemas.registry.service import Registry
+from schemas.registry.state import Content
+
+
+def routes(registry: Registry) -> list[Route]:
+    """The routes of this resource."""
+    state = registry.state
+
+    def wanted(request: Request) -> tuple[int, Content]:
+        text = request.path_params["id"]
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else -1
+        content = state.content(number)
+        if content is None:
+            raise schema_not_found(number if number >= 0 else None)
+        return number, content
+
+    async def by_id(request: Request) -> Response:
+        _, content = wanted(request)
+        answer = content.as_json()
+        if flag(request, "fetchMaxId"):
+            answer["maxId"] = state.highest_id
+        return json_response(answer)
+
+    async def text(request: Request) -> Response:
+        return json_response(wanted(request)[1].schema.encode())
+
+    async def subjects(request: Request) -> Response:
+        number, _ = wanted(request)
+        places = [place for place in state.places(number) if flag(request, "deleted") or not place.deleted]
+        return json_response(page(request, list(dict.fromkeys(place.subject for place in places))))
+
+    async def versions(request: Request) -> Response:
+        number, _ = wanted(request)
+        places = [place for place in state.places(number) if flag(request, "deleted") or not place.deleted]
+        return json_response(page(request, [{"subject": at.subject, "version": at.version} for at in places]))
+
+    async def types(_: Request) -> Response:
+        return json_response(["AVRO"])
+
+    async def everything(request: Request) -> Response:
+        prefix = request.query_params.get("subjectPrefix", "")
+        found = [
+            version
+            for version in state.all_versions()
+            if version.subject.startswith(prefix) and (flag(request, "deleted") or not version.deleted)
+        ]
+        if flag(request, "latestOnly"):
+            found = list({version.subject: version for version in found}.values())
+        return json_response([version.as_json() for version in page(request, found)])
+
+    return [
+        Route("/schemas", everything),
+        Route("/schemas/types", types),
+        Route("/schemas/ids/{id}", by_id),
+        Route("/schemas/ids/{id}/schema", text),
+        Route("/schemas/ids/{id}/subjects", subjects),
+        Route("/schemas/ids/{id}/versions", versions),
+    ]
