@@ -20,8 +20,13 @@ def as_user_error(error: BaseException) -> UserError | None:
         return UserError(error.message_zh, error.message_en, error.remedy, code)  # type: ignore[attr-defined]
     if _is(error, "schemas.catalog", "CatalogError"):
         return UserError(f"信息资源目录：{error}", f"catalog: {error}", "zhida dataset list", ExitCode.USAGE)
-    if _is(error, "pydantic", "ValidationError"):
-        return UserError(f"设置有误：{error}", f"invalid settings: {error}", "docs/settings.md", ExitCode.USAGE)
+    if _is(error, "zhida.settings", "SettingsError"):
+        return UserError(f"设置有误：{error}", f"settings: {error}", "见 see docs/settings.md", ExitCode.USAGE)
+    if _is(error, "schemas.registry.client", "RegistryUnavailable"):
+        remedy = "zhida status 查看各部分是否在运行 shows what is running"
+        return UserError(f"模式注册中心：{error}", f"schema registry: {error}", remedy, ExitCode.UNREACHABLE)
+    if _is(error, "schemas.registry.client", "RegistryClientError"):
+        return UserError(f"模式注册中心：{error}", f"schema registry: {error}")
     if isinstance(error, FileNotFoundError):
         return UserError(f"找不到文件 {error.filename}", f"no such file: {error.filename}", "", ExitCode.NOT_FOUND)
     if isinstance(error, PermissionError):

@@ -1,0 +1,181 @@
+"""Asks every part whether it answers, and the broker how far govern has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from schemas.catalog import Catalog
+from schemas.connection import KafkaConnection
+from zhida.cli._wiring import api_url
+from zhida.settings import Settings, SettingsError
+
+GOVERN_GROUP = "zhida-govern"
+_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """One part of the platform: does it answer, and what it said."""
+
+    name: str
+    address: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStatus:
+    """Messages of one report topic: there, and committed by govern."""
+
+    code: str
+    zh: str
+    received: int
+    governed: int
+    lag: int
+
+
+def parts(settings: Settings) -> list[PartStatus]:
+    """The state of every part, asked at the same time; each within about three seconds."""
+    checks: dict[str, Callable[[], tuple[str, str]]] = {
+        "kafka": lambda: _kafka(settings),
+        "redis": lambda: _redis(settings),
+        "clickhouse": lambda: _clickhouse(settings),
+        "registry": lambda: _http(settings.registry().url, "/subjects", _registry_login(settings)),
+        "api": lambda: _http(api_url(settings), "/readyz", None, token=settings.api_token()),
+    }
+    with ThreadPoolExecutor(len(checks)) as pool:
+        return list(pool.map(_checked, checks, checks.values()))
+
+
+def _checked(name: str, check: Callable[[], tuple[str, str]]) -> PartStatus:
+    try:
+        address, detail = check()
+    except SettingsError as error:
+        return PartStatus(name, "", False, str(error))
+    except _DownError as error:
+        return PartStatus(name, error.address, False, str(error))
+    return PartStatus(name, address, True, detail)
+
+
+class _DownError(Exception):
+    def __init__(self, address: str, reason: object) -> None:
+        super().__init__(str(reason).splitlines()[0] if str(reason) else type(reason).__name__)
+        self.address = address
+
+
+def _kafka(settings: Settings) -> tuple[str, str]:
+    from confluent_kafka import KafkaException
+
+    kafka = settings.kafka()
+    try:
+        metadata = _consumer(kafka).list_topics(timeout=_SECONDS)
+    except KafkaException as error:
+        raise _DownError(kafka.bootstrap, error.args[0].str()) from error
+    topics = [name for name in metadata.topics if name.startswith("zhida.")]
+    return kafka.bootstrap, f"{len(metadata.brokers)} 个节点 brokers, {len(topics)} 个主题 topics"
+
+
+def _redis(settings: Settings) -> tuple[str, str]:
+    import redis
+
+    connection = settings.redis()
+    parsed = urlsplit(connection.url)
+    # The URL itself may hold the password.
+    address = f"{parsed.hostname or parsed.path}" + (f":{parsed.port}" if parsed.port else "")
+    client = redis.Redis.from_url(
+        connection.url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, **connection.options()
+    )
+    try:
+        memory = client.info("memory")["used_memory_human"]
+    except redis.RedisError as error:
+        raise _DownError(address, error) from error
+    finally:
+        client.close()
+    return address, f"内存 memory {memory}"
+
+
+def _clickhouse(settings: Settings) -> tuple[str, str]:
+    connection = settings.clickhouse()
+    if connection.path is not None:
+        # One process a folder: only the service process may open it, and the API's /readyz asks it.
+        if not connection.path.is_dir():
+            raise _DownError(str(connection.path), "没有数据目录 no data folder yet")
+        return str(connection.path), "嵌入在服务进程中，见 api embedded in the service process, see api"
+    import clickhouse_connect
+
+    address = f"{connection.host}:{connection.port}"
+    try:
+        client = clickhouse_connect.get_client(
+            host=connection.host,
+            port=connection.port,
+            username=connection.username,
+            password=connection.password,
+            secure=connection.secure,
+            ca_cert=str(connection.ca_file) if connection.ca_file else None,
+            connect_timeout=_SECONDS,
+            send_receive_timeout=_SECONDS,
+        )
+        version = client.server_version
+        client.close()
+    except Exception as error:
+        raise _DownError(address, type(error).__name__) from error
+    return address, f"版本 version {version}"
+
+
+def _registry_login(settings: Settings) -> tuple[str, str] | None:
+    connection = settings.registry()
+    return (connection.username, connection.password) if connection.username else None
+
+
+def _http(url: str, path: str, login: tuple[str, str] | None, token: str | None = None) -> tuple[str, str]:
+    import httpx
+
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    try:
+        with httpx.Client(base_url=url, auth=login, timeout=_SECONDS, trust_env=False) as client:
+            response = client.get(path, headers=headers)
+    except (httpx.TransportError, OSError) as error:
+        raise _DownError(url, type(error).__name__) from error
+    if not response.is_success:
+        raise _DownError(url, f"HTTP {response.status_code}")
+    return url, ""
+
+
+def datasets(kafka: KafkaConnection) -> list[DatasetStatus]:
+    """Received, governed and lag of each dataset whose report topic exists."""
+    consumer = _consumer(kafka)
+    try:
+        there = consumer.list_topics(timeout=_SECONDS).topics
+        return [
+            _dataset(
+                consumer, dataset.code, dataset.zh, dataset.report_topic, len(there[dataset.report_topic].partitions)
+            )
+            for dataset in Catalog.load()
+            if dataset.report_topic in there
+        ]
+    finally:
+        consumer.close()
+
+
+def _dataset(consumer: Any, code: str, zh: str, topic: str, partitions: int) -> DatasetStatus:
+    from confluent_kafka import TopicPartition
+
+    wanted = [TopicPartition(topic, partition) for partition in range(partitions)]
+    received = governed = lag = 0
+    for at in consumer.committed(wanted, timeout=_SECONDS):
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, at.partition), timeout=_SECONDS, cached=False)
+        committed = min(max(at.offset, low), high)
+        received += high - low
+        governed += committed - low
+        lag += high - committed
+    return DatasetStatus(code, zh, received, governed, lag)
+
+
+def _consumer(kafka: KafkaConnection) -> Any:
+    from connectors.kafka import Trouble, new_consumer
+
+    return new_consumer(kafka, Trouble(), GOVERN_GROUP)

@@ -1,0 +1,70 @@
+"""From settings to what the rooms are handed; everything heavy is imported when it is asked for."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from zhida.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from connectors.base import Wiring
+    from schemas.catalog import Catalog, Dataset
+    from schemas.units import Units
+    from zhida.settings import Settings
+
+
+def load_settings() -> Settings:
+    """The settings of this process."""
+    from zhida.settings import Settings
+
+    return Settings.load()
+
+
+def load_units() -> Units:
+    """The reporting units."""
+    from schemas.units import Units
+
+    return Units.load()
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def connector_wiring(settings: Settings) -> Wiring:
+    """What a connector is handed."""
+    from connectors.base import Wiring
+    from schemas.catalog import Catalog
+    from schemas.registry.client import RegistryClient
+
+    registry = RegistryClient(settings.registry())
+    return Wiring(settings.kafka(), registry, Catalog.load(), load_units(), now_ms)
+
+
+def api_url(settings: Settings) -> str:
+    """Where the query API answers."""
+    # A server that listens on every interface is reached on this machine.
+    host = "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host  # noqa: S104
+    return f"http://{host}:{settings.api_port}"
+
+
+def dataset_or_usage_error(catalog: Catalog, code: str) -> Dataset:
+    """The dataset; raises UserError that names the nearest one."""
+    import difflib
+
+    if code in catalog:
+        return catalog[code]
+    by_label = {dataset.zh: dataset for dataset in catalog}
+    if code in by_label:
+        return by_label[code]
+    near = difflib.get_close_matches(code, [*(dataset.code for dataset in catalog), *by_label], n=1)
+    known = "、".join(f"{dataset.code}（{dataset.zh}）" for dataset in catalog)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UserError(
+        f"目录中没有数据集 {code}",
+        f"the catalog has no dataset {code}{hint}",
+        f"可用 available: {known}",
+        ExitCode.USAGE,
+    )

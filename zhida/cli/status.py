@@ -1,0 +1,64 @@
+"""平台各部分是否在运行，以及各数据集的积压。What is running, and how far each dataset is processed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zhida.cli._console import console, print_json, table
+from zhida.cli._wiring import load_settings
+from zhida.errors import ExitCode
+
+if TYPE_CHECKING:
+    from zhida.cli._status import DatasetStatus, PartStatus
+
+
+def command(
+    json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 对象。One JSON object.")] = False,
+) -> None:
+    """显示各部分的状态和各数据集的收取、治理进度。Show what answers, and received, governed and lag by dataset.
+
+    例 Example: zhida status --json
+
+    退出码 Exit codes: 0 全部可达 everything answers; 3 有部分不可达 something does not.
+    """
+    from zhida.cli._status import datasets, parts
+
+    settings = load_settings()
+    found = parts(settings)
+    broker = next(part for part in found if part.name == "kafka")
+    progress = datasets(settings.kafka()) if broker.ok else []
+    if json:
+        print_json(_as_json(found, progress))
+    else:
+        _show(found, progress)
+    if not all(part.ok for part in found):
+        raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+def _as_json(found: list[PartStatus], progress: list[DatasetStatus]) -> dict[str, Any]:
+    rows = [
+        {"dataset": row.code, "received": row.received, "governed": row.governed, "lag": row.lag} for row in progress
+    ]
+    total = {name: sum(row[name] for row in rows) for name in ("received", "governed", "lag")}  # type: ignore[misc]
+    answers = {part.name: {"ok": part.ok, "address": part.address, "detail": part.detail} for part in found}
+    return {"parts": answers, "datasets": rows, "total": total}
+
+
+def _show(found: list[PartStatus], progress: list[DatasetStatus]) -> None:
+    out = console()
+    shown = table("部分 part", "地址 address", "状态 state", "说明 detail")
+    for part in found:
+        state, colour = ("正常 ok", "green") if part.ok else ("不可达 down", "red")
+        shown.add_row(part.name, part.address, state, part.detail, style=colour)
+    out.print(shown)
+    if not progress:
+        return
+    sums = table("数据集 dataset", ">收到 received", ">已治理 governed", ">积压 lag")
+    for row in progress:
+        sums.add_row(f"{row.zh} {row.code}", f"{row.received:,}", f"{row.governed:,}", f"{row.lag:,}")
+    received, governed = sum(row.received for row in progress), sum(row.governed for row in progress)
+    sums.add_section()
+    sums.add_row("合计 total", f"{received:,}", f"{governed:,}", f"{sum(row.lag for row in progress):,}")
+    out.print(sums)
