@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import structlog
 import uvicorn
 from fastapi import FastAPI, Request
 from starlette.responses import Response
@@ -20,6 +21,7 @@ from dashboards.pages import mount_files, page_routes
 from dashboards.subjects import Subjects, subject_routes
 
 __all__ = ["ApiDeps", "create_app", "server_config"]
+_log = structlog.get_logger(__name__)
 _MAX_BODY_BYTES = 16 * 1024
 
 
@@ -34,7 +36,9 @@ def create_app(deps: ApiDeps) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(live.run(), name="live"), asyncio.create_task(audit.run(), name="audit")]
+        tasks = [
+            asyncio.create_task(_keep_running(name, run)) for name, run in (("live", live.run), ("audit", audit.run))
+        ]
         try:
             yield
         finally:
@@ -60,6 +64,18 @@ def create_app(deps: ApiDeps) -> FastAPI:
     mount_files(app)
     app.add_middleware(Guard, sessions=Sessions(deps.token, deps.clock))
     return app
+
+
+async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Start *run* again when it fails: a page that stands still looks like a province that stands still."""
+    while True:
+        try:
+            return await run()
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic in an engine's native code is not an Exception
+            _log.error("a background task failed and is started again", task=name, error=type(error).__name__)
+            await asyncio.sleep(1)
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
