@@ -17,7 +17,7 @@ from zhida.sample.identifiers import USCC_ALPHABET, make_id_number, make_uscc
 from zhida.sample.words import Words
 
 Kind = Literal["company", "shop", "old", "person"]
-#: Share of each kind among the subjects. "old" are enterprises of which only a registration number is known.
+#: Share of each kind among the subjects. "old" are sole traders of whom only a registration number is known.
 KIND_SHARES: tuple[tuple[Kind, float], ...] = (("company", 0.62), ("shop", 0.22), ("old", 0.04), ("person", 0.12))
 _CAPITALS = tuple(Decimal(n) for n in ("10", "50", "100", "200", "300", "500", "800", "1000", "2000", "5000", "10000"))
 _ODD_CAPITALS = tuple(Decimal(n) for n in ("68.5", "1288.888", "3256.250000", "77.777777"))
@@ -57,17 +57,18 @@ class Population:
         self._bodies: set[str] = set()
         kinds = [kind for kind, _ in KIND_SHARES]
         weights = [share for _, share in KIND_SHARES]
-        self.subjects = [self._make(kind) for kind in random.choices(kinds, weights, k=max(size, 1))]
+        self.subjects = [self.make(kind) for kind in random.choices(kinds, weights, k=max(size, 1))]
         #: Those with a USCC, which the registration of legal persons is about.
-        self.registered = [subject for subject in self.subjects if subject.uscc] or [self._make("company")]
-        self.people = [subject for subject in self.subjects if subject.kind == "person"] or [self._make("person")]
+        self.registered = [subject for subject in self.subjects if subject.uscc] or [self.make("company")]
+        self.people = [subject for subject in self.subjects if subject.kind == "person"] or [self.make("person")]
         self.organisations = [subject for subject in self.subjects if subject.kind != "person"] or self.registered
 
     def pick(self, among: list[Subject], random: Random) -> Subject:
         """One of *among*, the first ones much more often than the last."""
         return among[int(random.random() ** 2.2 * len(among))]
 
-    def _make(self, kind: Kind) -> Subject:
+    def make(self, kind: Kind) -> Subject:
+        """A new subject of *kind*, not among the others."""
         random, words = self._random, self._words
         county = self._counties[random.randrange(len(self._counties))]
         person = self._person_name()
@@ -76,7 +77,7 @@ class Population:
         capital = random.choice(_SHOP_CAPITALS)
         if kind == "person":
             name = person
-        elif kind == "shop":
+        elif kind in ("shop", "old"):
             shop = random.choice(words.shops)
             name = self._unique(lambda: f"{county.name}{self._brand()}{shop}")
         else:

@@ -23,7 +23,7 @@ _PENALTIES += ("通报批评", "责令停产停业", "吊销许可证件", "暂�
 
 
 def _category(subject: Subject) -> str:
-    return {"person": "自然人", "shop": "个体工商户"}.get(subject.kind, "法人及非法人组织")
+    return {"person": "自然人", "company": "法人及非法人组织"}.get(subject.kind, "个体工商户")
 
 
 def _envelope(unit: Unit, record_id: str) -> Record:
@@ -199,3 +199,43 @@ def make_valid(dataset: str, world: World, random: Random, subject: Subject | No
     subject = subject or choose_subject(dataset, world, random)
     unit = world.reporter(dataset, subject, random)
     return MAKERS[dataset](world, subject, unit, random), subject
+
+
+def revise(dataset: str, record: Record, version: int, random: Random) -> None:
+    """Change what a department would change in a later version of the same record."""
+    if dataset == "legal_person":
+        record["LXDH"] = f"025-{random.randrange(10**7, 10**8)}"
+        record["ZS"] = f"{record['ZS'].split('（')[0]}（第{version}次变更）"
+    else:
+        record["BZ"] = f"第{version}版，更正"
+    if dataset == "administrative_licence":
+        record["XK_ZT"] = random.choice("12")
+
+
+def move_to(dataset: str, record: Record, world: World, random: Random) -> Subject:
+    """Correct whom *record* is about: somebody else, who is returned."""
+    before = tuple(record.get(name) for name in ("TYSHXYDM", "XK_XDR_SHXYM", "CF_XDR_SHXYM"))
+    while True:
+        subject = choose_subject(dataset, world, random)
+        if subject.uscc is None or subject.uscc not in before:
+            break
+    if dataset == "legal_person":
+        record.update(TYSHXYDM=subject.uscc, JGMC=subject.name, FDDBR=subject.representative, FDDBRZJHM=None)
+    elif dataset == "abnormal_operation":
+        record.update(
+            QYMC=subject.name, TYSHXYDM=subject.uscc, GSZCH=subject.registration, FDDBR=subject.representative
+        )
+    else:
+        person = subject.kind == "person"
+        party = {
+            "XDR_MC": subject.name,
+            "XDR_LB": _category(subject),
+            "XDR_SHXYM": subject.uscc,
+            "XDR_GSZC": subject.registration,
+            "FRDB": None if person else subject.representative,
+            "XDR_ZJLX": "身份证" if person else None,
+            "XDR_ZJHM": subject.id_number,
+        }
+        prefix = "XK" if dataset == "administrative_licence" else "CF"
+        record.update((f"{prefix}_{name}", value) for name, value in party.items())
+    return subject

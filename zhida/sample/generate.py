@@ -1,0 +1,288 @@
+"""Makes the messages of the sample province, each with its right answer. The same arguments give the same messages."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import cycle
+from random import Random
+from typing import Any
+
+from schemas.catalog import Catalog, Dataset
+from schemas.units import Regions, Units
+from schemas.verdict import QUARANTINE_REASONS
+from zhida.sample.fault_tables import all_faults
+from zhida.sample.faults import Draw, Fault
+from zhida.sample.lives import LIVES, Life, plan_lives
+from zhida.sample.message import ACCEPTED, BodyEncoder, Expected, SampleMessage, Trait
+from zhida.sample.population import Subject
+from zhida.sample.records import MAKERS, make_valid, move_to, revise
+from zhida.sample.unreadable import UnreadableMaker
+from zhida.sample.words import Words
+from zhida.sample.world import World
+
+#: How many of a hundred sound records belong to each dataset.
+DATASET_WEIGHTS = {
+    "administrative_licence": 40,
+    "administrative_penalty": 26,
+    "legal_person": 22,
+    "abnormal_operation": 12,
+}
+#: One subject for so many records.
+_RECORDS_PER_SUBJECT = 3
+#: Time stamps as version numbers go beyond 2**53, where a number in JSON would no longer be exact.
+_STAMP_VERSION = 20_251_101_093_000_000
+#: How much later the next message of a life comes, in messages: in the same batch, in the next, or much later.
+_DELAYS = (1, 1, 2, 3, 8, 40, 150, 600, 2000, 5000)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultShares:
+    """Shares of all messages (0 to 1). The last three overlap with the first ones: a correction can be rejected too.
+
+    ``too_large`` is a number of messages, each ``oversize`` bytes, which must be more than the platform's limit for a
+    record and less than the broker's for a message.
+    """
+
+    rejected: float = 0.06
+    suspect: float = 0.03
+    quarantined: float = 0.006
+    duplicates: float = 0.02
+    corrections: float = 0.05
+    out_of_order: float = 0.02
+    deletes: float = 0.02
+    too_large: int = 2
+    oversize: int = 1_200_000
+
+    def wanted(self, records: int) -> dict[str, int]:
+        """The number of messages of each share."""
+        return {share: round(getattr(self, share) * records) for share in LIVES}
+
+
+NO_FAULTS = FaultShares(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A message before it has its place in the sequence."""
+
+    record: dict[str, Any]
+    expected: Expected
+    subject: Subject
+
+
+def generate(
+    seed: int,
+    records: int,
+    catalog: Catalog,
+    units: Units,
+    regions: Regions,
+    today: date,
+    faults: FaultShares | None = None,
+) -> Iterator[SampleMessage]:
+    """*records* messages in the order in which they are to be sent.
+
+    Messages with the same key must reach the broker in this order. Raises ValueError when the shares of *faults* need more
+    messages than *records*.
+    """
+    random = Random(seed)  # noqa: S311 - a sample, not a secret
+    shares = faults or FaultShares()
+    lives = plan_lives(records, shares.wanted(records), random)
+    words = Words.load()
+    world = World(records // _RECORDS_PER_SUBJECT, regions, units, words, today, random)
+    return _in_order(lives, _LifeMaker(world, catalog, random, shares))
+
+
+def _in_order(lives: Sequence[Life], maker: _LifeMaker) -> Iterator[SampleMessage]:
+    """Begins one life after the other; a message that is due later waits its turn."""
+    waiting: list[tuple[int, int, SampleMessage]] = []
+    coming = iter(lives)
+    life = next(coming, None)
+    seq = tie = 0
+    while life is not None or waiting:
+        if life is None or (waiting and waiting[0][0] <= seq):
+            message = heapq.heappop(waiting)[2]
+        else:
+            message, *later = maker.make(life)
+            due = seq
+            for follower in later:
+                due += maker.random.choice(_DELAYS)
+                tie += 1
+                heapq.heappush(waiting, (due, tie, follower))
+            life = next(coming, None)
+        yield replace(message, seq=seq)
+        seq += 1
+
+
+class _LifeMaker:
+    """Makes all messages of one life at once, in the order in which they are to be sent, without their numbers."""
+
+    def __init__(self, world: World, catalog: Catalog, random: Random, shares: FaultShares) -> None:
+        self.random = random
+        self._world = world
+        self._draw = Draw(random, world.days.today)
+        self._datasets = {dataset.code: dataset for dataset in catalog if dataset.code in MAKERS}
+        self._names = tuple(self._datasets)
+        self._weights = [DATASET_WEIGHTS[name] for name in self._names]
+        self._unreadable = UnreadableMaker(BodyEncoder(catalog), random, shares.oversize)
+        readable = {dataset: faults for dataset, faults in all_faults().items() if dataset in self._datasets}
+        self._faults = readable
+        # Every rule in turn, so that each has about the same number of records that break it.
+        self._rejects = cycle(_shuffled(readable, "reject", random))
+        self._suspects = cycle(_shuffled(readable, "suspect", random))
+        self._reasons = cycle([reason for reason in QUARANTINE_REASONS if reason != "too_large"])
+        self._too_large = shares.too_large
+
+    def make(self, life: Life) -> list[SampleMessage]:
+        """The messages of *life*."""
+        dataset, fault = self._dataset_and_fault(life)
+        subject = self._subject_for(dataset, fault)
+        base, subject = make_valid(dataset, self._world, self.random, subject)
+        if len(life.steps) > 1 and self.random.random() < 0.2:
+            base["version"] = _STAMP_VERSION
+        made: dict[int, SampleMessage] = {}
+        messages: list[SampleMessage] = []
+        highest = 0
+        for step in life.steps:
+            if step.what == "again":
+                message = replace(made[step.version], trait="duplicate", standing=False)
+            elif step.what == "raw":
+                message = self._quarantined(dataset, base, alone=len(life.steps) == 1)
+            else:
+                draft = self._draft(dataset, base, subject, step.what, step.version, fault)
+                trait = _trait(step.what, step.version, highest)
+                message = self._message(dataset, base, draft, trait, step.version == life.standing)
+            made[step.version] = made.get(step.version, message)
+            highest = max(highest, step.version)
+            messages.append(message)
+        return messages
+
+    def _dataset_and_fault(self, life: Life) -> tuple[str, tuple[str, Fault] | None]:
+        for step in life.steps:
+            if step.what in ("bad", "suspect"):
+                chosen = next(self._rejects if step.what == "bad" else self._suspects)
+                return chosen[0], chosen
+        return self.random.choices(self._names, self._weights)[0], None
+
+    def _subject_for(self, dataset: str, fault: tuple[str, Fault] | None) -> Subject | None:
+        """Somebody of whose records the fault can be made; None where anybody will do."""
+        if fault is None:
+            return None
+        kinds = fault[1].subjects
+        population = self._world.population
+        if dataset == "legal_person":
+            among = population.registered
+        elif dataset == "abnormal_operation" or "person" not in kinds:
+            among = population.organisations
+        else:
+            among = population.people if kinds == {"person"} else population.subjects
+        while (subject := population.pick(among, self.random)).kind not in kinds:
+            among = [other for other in among if other.kind in kinds] or [population.make(min(kinds))]
+        return subject
+
+    def _draft(
+        self,
+        dataset: str,
+        base: dict[str, Any],
+        subject: Subject,
+        what: str,
+        version: int,
+        fault: tuple[str, Fault] | None,
+    ) -> _Draft:
+        record = dict(base)
+        record["version"] = base["version"] + version - 1
+        if version > 1:
+            revise(dataset, record, version, self.random)
+        if what == "moved":
+            subject = move_to(dataset, record, self._world, self.random)
+        elif what == "gone":
+            record["deleted"] = True
+            if self.random.random() < 0.4:  # withdrawn by its number alone, which is all that some units send
+                record.update((field.name, None) for field in self._datasets[dataset].business_fields)
+        elif what in ("bad", "suspect"):
+            assert fault is not None
+            return _Draft(record, self._spoil(dataset, record, subject, fault[1]), subject)
+        return _Draft(record, ACCEPTED, subject)
+
+    def _spoil(self, dataset: str, record: dict[str, Any], subject: Subject, fault: Fault) -> Expected:
+        """Spoil *record* by *fault* and now and then by one or two more; say what is broken then."""
+        spoiled = [fault]
+        if self.random.random() < 0.15:
+            for other in self.random.sample(self._faults[dataset], k=self.random.choice((2, 4))):
+                fits = subject.kind in other.subjects and other.group not in {one.group for one in spoiled}
+                if fits and (fault.severity == "reject" or other.severity == "suspect"):
+                    spoiled.append(other)
+        broken = {one.rule for one in spoiled}
+        for one in spoiled:
+            broken.update(f"{dataset}.{rule}" for rule in one.spoil(record, self._draw))
+        return Expected("rejected" if fault.severity == "reject" else "suspect", frozenset(broken))
+
+    def _message(
+        self, dataset: str, base: dict[str, Any], draft: _Draft, trait: Trait, standing: bool
+    ) -> SampleMessage:
+        record = draft.record
+        sender = base["unit"]
+        # A unit that is not registered may still send with the key of one that is.
+        named = record["unit"] if record["unit"] == sender or self.random.random() < 0.7 else sender
+        told = sender if sender in (record["unit"], named) else None
+        return SampleMessage(
+            seq=-1,
+            dataset=dataset,
+            key=f"{named}|{record['record_id']}".encode(),
+            unit=told,
+            record=record,
+            raw=None,
+            expected=draft.expected,
+            trait=trait,
+            standing=standing,
+            subject=None if draft.expected.verdict == "rejected" else clear_subject(self._datasets[dataset], record),
+        )
+
+    def _quarantined(self, dataset: str, base: dict[str, Any], *, alone: bool) -> SampleMessage:
+        if self._too_large > 0:
+            self._too_large -= 1
+            reason = "too_large"
+        else:
+            reason = next(self._reasons)
+        unit: str | None = base["unit"]
+        key: bytes | None = f"{unit}|{base['record_id']}".encode()
+        if alone and self.random.random() < 0.3:
+            key = self.random.choice((None, b"\xff\xfe\xfd|1", "未知单位|1".encode(), b"no-unit-here"))
+            unit = None
+        return SampleMessage(
+            seq=-1,
+            dataset=dataset,
+            key=key,
+            unit=unit,
+            record=None,
+            raw=self._unreadable.make(reason, dataset, base),
+            expected=Expected("quarantined", reason=reason),
+            trait="unreadable",
+        )
+
+
+def _trait(what: str, version: int, highest: int) -> Trait:
+    if what == "gone":
+        return "deleted"
+    if version < highest:
+        return "late"
+    if what == "moved" and highest:
+        return "moved"
+    return "correction" if highest else "report"
+
+
+def _shuffled(faults: dict[str, tuple[Fault, ...]], severity: str, random: Random) -> list[tuple[str, Fault]]:
+    chosen = [(dataset, fault) for dataset, table in faults.items() for fault in table if fault.severity == severity]
+    random.shuffle(chosen)
+    return chosen
+
+
+def clear_subject(dataset: Dataset, record: dict[str, Any]) -> tuple[str, str] | None:
+    """Whom *record* is about, in clear; None where it does not say, as in a withdrawal by number alone."""
+    spec = dataset.subject
+    for kind, name in (("uscc", spec.uscc), ("reg", spec.registration_number), ("id", spec.id_number)):
+        if name and (value := (record[name] or "").strip()):
+            return kind, value
+    return None
