@@ -176,7 +176,13 @@ class RegistryClient:
             if known is not None and self._clock() - known[0] < self._subjects_ttl:
                 return known[1]
             self._raise_if_known_unknown(schema_id)
-        answer = self._ask_about_id(schema_id, f"/schemas/ids/{schema_id}/subjects")
+        try:
+            answer = self._ask_about_id(schema_id, f"/schemas/ids/{schema_id}/subjects")
+        except RegistryUnavailable:
+            if known is None:
+                raise
+            # An old answer keeps good records flowing while the registry is away.
+            return known[1]
         subjects = frozenset(answer)
         with self._lock:
             _remember(self._subjects, schema_id, (self._clock(), subjects))

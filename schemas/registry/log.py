@@ -1,9 +1,9 @@
 """The registry's log: a compacted Kafka topic that every instance reads and one instance at a time may write.
 
 *Who may write* is the broker's decision, not ours: writers share one transactional id. Whoever initialises it last
-is the leader; an earlier leader's next transaction fails as fenced, at the broker, however long it slept. A new leader first
-writes a marker and waits until its own reader has seen it: from then on its state is the whole log, and nobody else can
-add to it. A write is one transaction of all its records, and is answered only after the own reader has applied it.
+is the leader; an earlier leader's next transaction fails as fenced, at the broker, however long it slept. A new leader
+first writes a marker and waits until its own reader has seen it: from then on its state is the whole log, and nobody
+else can add to it. A write is one transaction of all its records, answered only after the own reader has applied it.
 """
 
 from __future__ import annotations

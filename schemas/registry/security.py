@@ -8,7 +8,10 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
 
 from schemas.registry.errors import RegistryError
 
@@ -45,6 +48,44 @@ class RegistryAuth:
             raise ValueError("a registry user needs a name without a colon, and a password")
         if any(len(token.token) < 16 for token in self.tokens):
             raise ValueError("a registry token needs at least 16 characters")
+
+
+class AuthFileError(Exception):
+    """The file of users and tokens is wrong; the message names the file and what is wrong, never a secret."""
+
+
+def load_auth(path: Path) -> RegistryAuth:
+    """Users and tokens from a YAML file that only its owner may read.
+
+    ``users`` is a list of username, password and role, ``tokens`` one of name, token and role; a role is ``reader`` or
+    ``writer``. Raises AuthFileError, and FileNotFoundError or PermissionError as the system does.
+    """
+    if path.stat().st_mode & 0o077:
+        raise AuthFileError(f"{path} may be read by others than its owner: chmod 600 {path}")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        # The parser's own message quotes the file, secrets included.
+        raise AuthFileError(f"{path}: not YAML") from None
+    if not isinstance(raw, dict) or raw.keys() - {"users", "tokens"}:
+        raise AuthFileError(f"{path}: expected users and tokens")
+    try:
+        return RegistryAuth(
+            users=tuple(RegistryUser(**_entry(item, "username", "password")) for item in raw.get("users") or ()),
+            tokens=tuple(RegistryToken(**_entry(item, "name", "token")) for item in raw.get("tokens") or ()),
+        )
+    except ValueError as error:
+        raise AuthFileError(f"{path}: {error}") from None
+
+
+def _entry(raw: Any, *required: str) -> dict[str, Any]:
+    if not isinstance(raw, dict) or raw.keys() - {*required, "role"}:
+        raise ValueError(f"an entry has {', '.join(required)} and role")
+    if any(not isinstance(raw.get(name), str) for name in required):
+        raise ValueError(f"an entry needs {' and '.join(required)} as text")
+    if raw.get("role", "reader") not in ("reader", "writer"):
+        raise ValueError("a role is reader or writer")
+    return raw
 
 
 class Gate:
