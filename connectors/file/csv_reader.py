@@ -7,6 +7,7 @@ alone: reading goes on at the line after the one where it began, so that it cann
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from connectors.file.rows import Problem, Refusal, Row, shown
 DELIMITERS = (",", "\t", ";", "|", "，")
 #: Longest line and longest row, in characters; the csv module's own limit of a field is 131,072.
 MAX_LINE = 1 << 20
+#: What is kept of a line that cannot be read, in characters.
+_KEPT = 1000
 #: The header is looked for among so many first lines.
 _HEADER_LINES = 30
 _TITLE_ROWS = 10
@@ -29,55 +32,71 @@ class _TooLongError(Exception):
     pass
 
 
+#: A line, and whether it was too long: then only its start was kept.
+_Line = tuple[str, bool]
+
+
 class Lines:
-    """Lines of a text, with their numbers; lines can be given back."""
+    """Lines of a text, with their numbers; lines can be looked at in advance and given back."""
 
     def __init__(self, text: TextIO) -> None:
         self._text = text
-        self._given_back: deque[str] = deque()
+        self._ahead: deque[_Line] = deque()
         #: The number of the line that was returned last, from 1.
         self.number = 0
-        #: The lines of the current row.
-        self.taken: list[str] = []
+        self._taken: list[_Line] = []
         self._taken_size = 0
 
     def __iter__(self) -> Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._given_back.popleft() if self._given_back else self._text.readline(MAX_LINE + 1)
-        if not line:
+        line = self._ahead.popleft() if self._ahead else self._read()
+        if line is None:
             raise StopIteration
         self.number += 1
-        if len(line) > MAX_LINE:
-            self._skip_rest_of_line(line)
-            self.taken.append(line[:1000])
+        self._taken.append(line)
+        self._taken_size += len(line[0])
+        if line[1] or self._taken_size > MAX_LINE:
             raise _TooLongError
-        self.taken.append(line)
-        self._taken_size += len(line)
-        if self._taken_size > MAX_LINE:
-            raise _TooLongError
-        return line
+        return line[0]
+
+    def peek(self, count: int) -> list[str]:
+        """At most *count* of the next lines, as far as the first that is too long; they stay to be read."""
+        while len(self._ahead) < count and not any(too_long for _, too_long in self._ahead):
+            line = self._read()
+            if line is None:
+                break
+            self._ahead.append(line)
+        return [text for text, too_long in self._ahead if not too_long]
+
+    def skip(self, count: int) -> None:
+        """Pass over *count* lines that were looked at."""
+        for _ in range(count):
+            self._ahead.popleft()
+        self.number += count
 
     def begin_row(self) -> None:
         """Forget the lines of the row before."""
-        self.taken.clear()
+        self._taken.clear()
         self._taken_size = 0
 
-    def back_to_first(self) -> None:
-        """Give back all lines of the current row but its first."""
-        self._given_back.extendleft(reversed(self.taken[1:]))
-        self.number -= len(self.taken) - 1
-        del self.taken[1:]
+    def back_to_first(self) -> str:
+        """Give back all lines of the current row but its first, and return that."""
+        self._ahead.extendleft(reversed(self._taken[1:]))
+        self.number -= len(self._taken) - 1
+        return self._taken[0][0]
 
-    def give_back(self, lines: list[str]) -> None:
-        """Give back *lines*, the last ones taken."""
-        self._given_back.extendleft(reversed(lines))
-        self.number -= len(lines)
-
-    def _skip_rest_of_line(self, line: str) -> None:
-        while line and not line.endswith(("\n", "\r")):
-            line = self._text.readline(MAX_LINE)
+    def _read(self) -> _Line | None:
+        line = self._text.readline(MAX_LINE + 1)
+        if not line:
+            return None
+        if len(line) <= MAX_LINE:
+            return line, False
+        rest = line
+        while rest and not rest.endswith(("\n", "\r")):
+            rest = self._text.readline(MAX_LINE)
+        return line[:_KEPT], True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +125,12 @@ class CsvReader:
         return self.layout.header
 
     def _find_header(self) -> Layout:
-        first: list[str] = []
-        try:
-            for line in self._lines:
-                first.append(line)
-                if len(first) == _HEADER_LINES:
-                    break
-        except _TooLongError:
-            # The line is gone, as it would be among the rows; what is above it must hold the header.
-            pass
-        self._lines.begin_row()
+        first = self._lines.peek(_HEADER_LINES)
         best: tuple[int, int, str, list[str], int] | None = None
         for delimiter in DELIMITERS:
             reader = csv.reader(first, delimiter=delimiter)
             above = 0
-            for cells in reader:
+            for cells in _readable(reader):
                 known = sum(1 for cell in cells if self._names.find(cell) is not None)
                 if known and (best is None or known > best[0]):
                     best = (known, reader.line_num, delimiter, cells, above)
@@ -135,7 +145,7 @@ class CsvReader:
                 "zhida dataset show <数据集> 列出全部列名 lists the columns",
             )
         _, used, delimiter, titles, above = best
-        self._lines.give_back(first[used:])
+        self._lines.skip(used)
         return Layout(delimiter, match_header(titles, self._names), above)
 
     def __iter__(self) -> Iterator[Row | Refusal]:
@@ -149,8 +159,7 @@ class CsvReader:
             except StopIteration:
                 return
             except (csv.Error, _TooLongError) as error:
-                lines.back_to_first()
-                yield self._unreadable(start, error)
+                yield _unreadable(start, lines.back_to_first(), error)
                 continue
             if not any(cell.strip() for cell in cells):
                 self.blank_rows += 1
@@ -200,14 +209,20 @@ class CsvReader:
             )
         return Row(line, values, original)
 
-    def _unreadable(self, line: int, error: Exception) -> Refusal:
-        reason = str(error)
-        if isinstance(error, _TooLongError) or "field larger" in reason:
-            zh = "该行有超长的内容（单个字段超过 131072 字符，或引号没有结束）"
-            en = "a field of more than 131,072 characters, or a quote that never ends"
-        elif "unexpected end of data" in reason:
-            zh, en = "引号没有结束", "a quote that never ends"
-        else:
-            zh, en = "引号使用有误：内容中的引号应写成两个双引号", "a quote inside a quoted cell must be doubled"
-        raw = self._lines.taken[0].rstrip("\r\n") if self._lines.taken else ""
-        return Refusal(line, (Problem("", "", zh, en),), (raw[:1000],))
+
+def _readable(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """*rows* as far as the first that the csv module cannot read."""
+    with contextlib.suppress(csv.Error):
+        yield from rows
+
+
+def _unreadable(line: int, raw: str, error: Exception) -> Refusal:
+    reason = str(error)
+    if isinstance(error, _TooLongError) or "field larger" in reason:
+        zh = "该行有超长的内容（单个字段超过 131072 字符，或引号没有结束）"
+        en = "a field of more than 131,072 characters, or a quote that never ends"
+    elif "unexpected end of data" in reason:
+        zh, en = "引号没有结束", "a quote that never ends"
+    else:
+        zh, en = "引号使用有误：内容中的引号应写成两个双引号", "a quote inside a quoted cell must be doubled"
+    return Refusal(line, (Problem("", "", zh, en),), (raw.rstrip("\r\n")[:_KEPT],))

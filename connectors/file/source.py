@@ -119,7 +119,8 @@ def _encoding(path: Path, compressed: bool, head: bytes) -> tuple[str, bool]:
     for bom, name in _BOMS:
         if head.startswith(bom):
             return name, False
-    if b"\0" in head:
+    # A single one is a damaged row; a tenth of the text is another encoding.
+    if head.count(0) * 10 > len(head):
         raise ConnectorError(
             f"{path} 含有零字节，可能是没有 BOM 的 UTF-16 或二进制文件",
             f"{path} has zero bytes: UTF-16 without BOM, or not text",

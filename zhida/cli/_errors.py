@@ -22,6 +22,8 @@ def as_user_error(error: BaseException) -> UserError | None:
         return UserError(f"信息资源目录：{error}", f"catalog: {error}", "zhida dataset list", ExitCode.USAGE)
     if _is(error, "zhida.settings", "SettingsError"):
         return UserError(f"设置有误：{error}", f"settings: {error}", "见 see docs/settings.md", ExitCode.USAGE)
+    if _is(error, "zhida.stack.errors", "StackError"):
+        return UserError(f"本地引擎：{error}", f"local stack: {error}", "zhida stack status")
     if _is(error, "schemas.registry.client", "RegistryUnavailable"):
         remedy = "zhida status 查看各部分是否在运行 shows what is running"
         return UserError(f"模式注册中心：{error}", f"schema registry: {error}", remedy, ExitCode.UNREACHABLE)
