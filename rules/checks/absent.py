@@ -1,0 +1,25 @@
+"""The field must not be filled: for rules with a condition."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import polars as pl
+
+from rules.checks.base import Check, JudgeContext, RowNames
+from schemas.catalog import DatasetField
+from schemas.types import TYPES
+
+
+class Absent(Check):
+    """No parameters. Blank counts as absent."""
+
+    types: ClassVar[frozenset[str]] = frozenset(TYPES)
+
+    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+        """Anything that is there."""
+        return pl.col(field.name).is_not_null()
+
+    def row(self, field: DatasetField, names: RowNames) -> str:
+        """Anything that is there."""
+        return "True"

@@ -1,0 +1,47 @@
+"""Number of characters (code points) of a text, from ``min`` to ``max``, both included."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import polars as pl
+from pydantic import Field
+
+from rules.checks.base import Check, JudgeContext, RowNames
+from schemas.catalog import Dataset, DatasetField
+
+_UTF8_MOST = 4
+
+
+class Length(Check):
+    """``min`` (default 0) and ``max`` (default: the length in the catalog)."""
+
+    min: int = Field(default=0, ge=0)
+    max: int | None = Field(default=None, ge=1)
+
+    def resolve(self, field: DatasetField, dataset: Dataset) -> Self:
+        """Take ``max`` from the catalog when the rule has none."""
+        most = self.max if self.max is not None else field.length
+        if most is None:
+            raise ValueError(f"field {field.name} has no length in the catalog: give max")
+        if field.length is not None and most > field.length:
+            raise ValueError(f"max {most} is more than the catalog allows for {field.name} ({field.length})")
+        if self.min > most:
+            raise ValueError(f"min {self.min} is more than max {most}")
+        return self.model_copy(update={"max": most})
+
+    def screen(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+        """Bytes instead of characters: a character has one to four, and bytes are counted already."""
+        size = pl.col(field.name).str.len_bytes()
+        too_long = size > self.max
+        return too_long | (size <= _UTF8_MOST * (self.min - 1)) if self.min > 1 else too_long
+
+    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+        """Characters outside the bounds."""
+        size = pl.col(field.name).str.len_chars()
+        return (size > self.max) | (size < self.min)
+
+    def row(self, field: DatasetField, names: RowNames) -> str:
+        """Characters outside the bounds."""
+        value = names.local(field.name)
+        return f"not {names.bind(self.min)} <= len({value}) <= {names.bind(self.max)}"

@@ -1,0 +1,47 @@
+"""The whole text matches a regular expression of the part of the language on which Python and Rust agree."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import polars as pl
+from pydantic import field_validator
+
+from rules.checks.base import Check, JudgeContext, RowNames
+from schemas.catalog import DatasetField
+
+#: Character classes by letter (\\d, \\w, \\s, \\b), groups with options, anchors and open lower bounds differ in Rust.
+_DISAGREED = re.compile(r"\\[0-9A-Za-z]|\(\?(?!:)|(?<!\\)\$|(?<![\\\[])\^|\{,")
+
+
+class Pattern(Check):
+    """``pattern``: what the whole value must match; write ``[0-9]`` rather than ``\\d``."""
+
+    pattern: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _both_engines_agree(cls, pattern: str) -> str:
+        if found := _DISAGREED.search(pattern):
+            raise ValueError(f"{found[0]!r} means different things to Python and to Rust; write a class such as [0-9]")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # set operations and nested classes: a warning here, a meaning in Rust
+                re.compile(pattern)
+            pl.Series([""]).str.contains(_anchored(pattern))
+        except (re.error, FutureWarning, pl.exceptions.PolarsError) as error:
+            raise ValueError(f"not a usable regular expression: {error}") from error
+        return pattern
+
+    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+        """No match of the whole value."""
+        return ~pl.col(field.name).str.contains(_anchored(self.pattern))
+
+    def row(self, field: DatasetField, names: RowNames) -> str:
+        """No match of the whole value."""
+        return f"{names.bind(re.compile(self.pattern).fullmatch)}({names.local(field.name)}) is None"
+
+
+def _anchored(pattern: str) -> str:
+    return rf"\A(?:{pattern})\z"

@@ -1,0 +1,76 @@
+"""A number or a date within fixed bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
+from functools import reduce
+from operator import ge, gt, le, lt, or_
+from typing import Any, ClassVar, Self
+
+import polars as pl
+from pydantic import model_validator
+
+from rules.checks.base import Check, JudgeContext, RowNames
+from schemas.catalog import Dataset, DatasetField
+from schemas.types import TYPES
+
+Bound = int | float | Decimal | date
+
+#: Parameter -> the comparison with the bound that fails, as a function and as source.
+_FAILING: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "min": (lt, "<"),
+    "above": (le, "<="),
+    "max": (gt, ">"),
+    "below": (ge, ">="),
+}
+
+
+class Range(Check):
+    """``min`` and ``max`` are allowed values, ``above`` and ``below`` are not; at least one of them."""
+
+    types: ClassVar[frozenset[str]] = frozenset({"long", "decimal", "date"})
+
+    min: Bound | None = None
+    above: Bound | None = None
+    max: Bound | None = None
+    below: Bound | None = None
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> Self:
+        if not any(True for _ in self._bounds()):
+            raise ValueError("give at least one of min, above, max, below")
+        return self
+
+    def resolve(self, field: DatasetField, dataset: Dataset) -> Self:
+        """Bounds as values of the field's type."""
+        return self.model_copy(update={name: bound_value(bound, field) for name, bound in self._bounds()})
+
+    def _bounds(self) -> Iterator[tuple[str, Bound]]:
+        for name in _FAILING:
+            bound = getattr(self, name)
+            if bound is not None:
+                yield name, bound
+
+    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+        """Beyond a bound."""
+        column, dtype = pl.col(field.name), TYPES[field.type].polars
+        return reduce(or_, (_FAILING[name][0](column, pl.lit(bound, dtype=dtype)) for name, bound in self._bounds()))
+
+    def row(self, field: DatasetField, names: RowNames) -> str:
+        """Beyond a bound."""
+        value = names.local(field.name)
+        tests = [f"{value} {_FAILING[name][1]} {names.bind(bound)}" for name, bound in self._bounds()]
+        return f"({' or '.join(tests)})"
+
+
+def bound_value(bound: Bound, field: DatasetField) -> Bound:
+    """*bound* from a rule file as a value of the field's catalog type; raises ValueError."""
+    is_date = isinstance(bound, date)
+    if is_date != (field.type == "date"):
+        raise ValueError(f"{bound} cannot be compared with {field.name}, a field of type {field.type}")
+    if isinstance(bound, date):
+        return bound
+    value: Bound = TYPES[field.type].from_text(str(bound))
+    return value

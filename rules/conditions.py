@@ -1,0 +1,121 @@
+"""When a rule applies: one condition a field, all of which must hold.
+
+In a rule file ``when`` maps field names to conditions: a value or a list of values (equal to one of them), or a mapping
+with one of ``present``, ``contains``, ``lacks``, ``length``. On an empty field nothing holds but ``present: false``.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+from operator import or_
+from typing import Any, Self
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rules.checks.base import RowNames
+from rules.errors import suggest
+from rules.text import blank, may_be_blank
+from schemas.catalog import DatasetField
+
+_UTF8_MOST = 4
+
+
+class Condition(BaseModel):
+    """A condition on one field; exactly one of the parameters is set. Immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    equals: tuple[str, ...] | None = Field(default=None, min_length=1)
+    present: bool | None = None
+    contains: tuple[str, ...] | None = Field(default=None, min_length=1)
+    lacks: tuple[str, ...] | None = Field(default=None, min_length=1)
+    length: int | None = Field(default=None, ge=1)
+    separator: str = Field(default=";", min_length=1, max_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, raw: Any) -> Any:
+        """A value or list of values means ``equals``; one value stands for a list of one."""
+        if not isinstance(raw, dict):
+            raw = {"equals": raw}
+        unknown = [name for name in raw if name not in cls.model_fields]
+        if unknown:
+            raise ValueError(f"unknown condition {unknown[0]!r}{suggest(str(unknown[0]), cls.model_fields)}")
+        return {
+            name: (value,) if isinstance(value, str) and name != "separator" else value for name, value in raw.items()
+        }
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [
+            name for name in ("equals", "present", "contains", "lacks", "length") if getattr(self, name) is not None
+        ]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of equals, present, contains, lacks, length; not {given}")
+        values = (self.equals or ()) + (self.contains or ()) + (self.lacks or ())
+        if any(not value or value.isspace() for value in values):
+            raise ValueError("to ask for an empty field write present: false")
+        if any(self.separator in value for value in (self.contains or ()) + (self.lacks or ())):
+            raise ValueError(f"a value contains the separator {self.separator!r}")
+        return self
+
+    def resolve(self, field: DatasetField) -> Self:
+        """The condition, verified for *field*; raises ValueError."""
+        if self.present is None and field.type != "string":
+            raise ValueError(f"{field.name} is of type {field.type}: the only condition on it is present")
+        if field.enumeration and self.equals:
+            for value in self.equals:
+                if value not in field.enumeration:
+                    raise ValueError(f"{field.name} is never {value!r}{suggest(value, field.enumeration)}")
+        return self
+
+    def screen(self, field: DatasetField) -> pl.Expr:
+        """A cheap mask that is true wherever the condition holds."""
+        column = pl.col(field.name)
+        if self.present is False:
+            return column.is_null() | may_be_blank(column) if field.type == "string" else column.is_null()
+        if self.present:
+            return column.is_not_null()
+        if self.contains:
+            return self._has_element(column)
+        if self.lacks:
+            return ~self._has_element(column)
+        if self.length is not None:
+            return column.str.len_bytes().is_between(self.length, _UTF8_MOST * self.length)
+        return self.holds(field)
+
+    def holds(self, field: DatasetField) -> pl.Expr:
+        """The exact mask; null counts as false."""
+        column = pl.col(field.name)
+        if self.present is not None:
+            empty = column.is_null() | blank(column) if field.type == "string" else column.is_null()
+            return ~empty if self.present else empty
+        if self.equals:
+            return reduce(or_, (column == value for value in self.equals))
+        if self.length is not None:
+            return (column.str.len_chars() == self.length) & ~blank(column)
+        return self._has_element(column) if self.contains else ~self._has_element(column) & ~blank(column)
+
+    def _has_element(self, column: pl.Expr) -> pl.Expr:
+        """True where an element of the joined list is one of the values."""
+        separator, one = re.escape(self.separator), "|".join(map(re.escape, self.contains or self.lacks or ()))
+        return column.str.contains(rf"(?:\A|{separator})(?:{one})(?:{separator}|\z)")
+
+    def row(self, field: DatasetField, names: RowNames) -> str:
+        """Source of an expression that is true when the condition holds for the value."""
+        value = names.local(field.name)
+        if self.present is not None:
+            there = f"({value} and not {value}.isspace())" if field.type == "string" else f"{value} is not None"
+            return there if self.present else f"not {there}"
+        if self.equals and len(self.equals) == 1:
+            return f"{value} == {names.bind(self.equals[0])}"
+        if self.equals:
+            return f"{value} in {names.bind(frozenset(self.equals))}"
+        there = f"{value} and not {value}.isspace()"
+        if self.length is not None:
+            return f"({there} and len({value}) == {names.bind(self.length)})"
+        none_of = names.bind(frozenset(self.contains or self.lacks or ()).isdisjoint)
+        elements = f"{value}.split({names.bind(self.separator)})"
+        return f"({there} and {'not ' if self.contains else ''}{none_of}({elements}))"

@@ -1,0 +1,21 @@
+"""What is wrong with a rule library, said with file and line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RuleError(Exception):
+    """The library cannot be used. ``problems`` has one entry a fault, each ``file:line: what is wrong``."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the nearest known word, else the known words."""
+    known = list(known)
+    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"

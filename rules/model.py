@@ -1,0 +1,120 @@
+"""Rules as plain immutable data: what a rule file says, after validation against the catalog."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+
+from rules.checks import kinds
+from rules.checks.base import Check, JudgeContext
+from rules.conditions import Condition
+from rules.errors import suggest
+from schemas.catalog import Dataset, DatasetField
+from schemas.verdict import Severity
+
+#: GB/T 36344-2018.
+Dimension = Literal["completeness", "conformity", "accuracy", "consistency", "timeliness"]
+Record = dict[str, Any]
+
+
+class Rule(BaseModel):
+    """One rule: under which conditions (``when``) which check (``check``) is made on which field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    id: str
+    kind: str
+    field: str
+    dimension: Dimension
+    severity: Severity
+    zh: str = Field(min_length=4)
+    en: str = Field(min_length=4)
+    basis: str = ""
+    when: dict[str, Condition] = {}
+    check: SerializeAsAny[Check]
+    passes: tuple[Record, ...] = Field(default=(), alias="pass")
+    fails: tuple[Record, ...] = Field(default=(), alias="fail")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parameters_beside_the_rest(cls, raw: Any) -> Any:
+        """In a file the parameters of the check stand beside the rule's own keys; gather them under ``check``."""
+        if not isinstance(raw, dict) or "check" in raw:
+            return raw
+        kind = raw.get("kind")
+        if not isinstance(kind, str) or kind not in kinds():
+            raise ValueError(f"unknown kind {kind!r}{suggest(str(kind), kinds())}")
+        check = kinds()[kind]
+        own = {info.alias or name for name, info in cls.model_fields.items()} - {"check"}
+        for name in raw:
+            if name not in own and name not in check.model_fields:
+                raise ValueError(
+                    f"unknown key {name!r} in a rule of kind {kind}{suggest(str(name), own | {*check.model_fields})}"
+                )
+        parameters = {name: value for name, value in raw.items() if name not in own}
+        return {
+            **{name: value for name, value in raw.items() if name in own},
+            "check": check.model_validate(parameters),
+        }
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Every field that the rule looks at."""
+        return frozenset({self.field, *self.check.other_fields(), *self.when})
+
+    def resolve(self, dataset: Dataset) -> Self:
+        """The rule verified against and completed from the catalog; raises ValueError with a reason."""
+        prefix = f"{dataset.code}.{self.field}.{self.kind}"
+        if self.id != prefix and not self.id.startswith(f"{prefix}."):
+            raise ValueError(f"id {self.id!r} must be {prefix!r}, or that and a word of its own after a dot")
+        field = known_field(self.field, dataset)
+        if field.type not in self.check.types:
+            types = ", ".join(sorted(self.check.types))
+            raise ValueError(f"{self.kind} is for fields of type {types}; {self.field} is of type {field.type}")
+        when = {name: condition.resolve(known_field(name, dataset)) for name, condition in self.when.items()}
+        return self.model_copy(update={"check": self.check.resolve(field, dataset), "when": when})
+
+    def meaning(self) -> dict[str, Any]:
+        """Everything that can change a verdict or what is said about it: examples are left out."""
+        return self.model_dump(mode="json", exclude={"passes", "fails"})
+
+
+class RuleFile(BaseModel):
+    """``rules/library/<dataset>.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    rules: tuple[Rule, ...] = Field(min_length=1)
+
+
+class ExampleContext(BaseModel):
+    """The day and the units for which the examples in the rule files are written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    today: date
+    units: frozenset[str]
+
+    def context(self) -> JudgeContext:
+        """The same as a judging context."""
+        return JudgeContext(today=self.today, units=self.units)
+
+
+class LibraryFile(BaseModel):
+    """``rules/library/_library.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int = Field(ge=1)
+    examples: ExampleContext
+
+
+def known_field(name: str, dataset: Dataset) -> DatasetField:
+    """The field of that name; raises ValueError with a suggestion."""
+    try:
+        return dataset.by_name[name]
+    except KeyError:
+        raise ValueError(f"{dataset.code} has no field {name!r}{suggest(name, dataset.by_name)}") from None
