@@ -75,11 +75,12 @@ class Registry:
         if request.id is not None:
             return await self._log.write(lambda: self._decide_import(subject, request, content))
         found = _matching(content, self.state.versions(subject))
-        if found is not None and self.settings.mode(subject) == "READWRITE":
+        if found is not None:
             return found
         # On a follower the state may be a moment old; a refusal must be about the newest.
         await self._log.catch_up_unless_leading()
         while True:
+            self.settings.check_writable(subject)
             before = self.state.versions(subject)
             level = self.settings.level(subject)
             complete = _with_contract_of(before, content)

@@ -6,6 +6,8 @@ Confluent's, so that either registry can read the other's topic.
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,7 +47,17 @@ class Content:
             out["metadata"] = orjson.loads(self.metadata)
         if self.rule_set is not None:
             out["ruleSet"] = orjson.loads(self.rule_set)
-        return out | {"schema": self.schema}
+        return out | {"guid": self.guid, "schema": self.schema}
+
+    @property
+    def guid(self) -> str:
+        """A name for this content that is the same in every registry."""
+        parts = (self.schema.encode(), *(_as_bytes(ref) for ref in self.references), self.metadata, self.rule_set)
+        digest = hashlib.md5(usedforsecurity=False)
+        for part in parts:
+            # Lengths between the parts, so that no two contents run together to the same bytes.
+            digest.update(b"-" if part is None else b"%d:%s" % (len(part), part))
+        return str(uuid.UUID(bytes=digest.digest()))
 
     def same_schema(self, other: Content) -> bool:
         """True when only the data contract differs, if anything does."""
@@ -83,6 +95,7 @@ class RegistryState:
         self._subjects: dict[str, dict[int, SchemaVersion]] = {}
         self._ids: dict[int, _Id] = {}
         self._id_of: dict[Content, int] = {}
+        self._id_of_guid: dict[str, int] = {}
         self._users: dict[tuple[str, int], set[tuple[str, int]]] = {}
         self._highest_id = 0
         self.config: dict[str | None, dict[str, Any]] = {}
@@ -127,6 +140,10 @@ class RegistryState:
         """The body of ``GET /schemas/ids/{id}``, serialised once, or None."""
         entry = self._ids.get(schema_id)
         return entry.answer if entry else None
+
+    def id_of_guid(self, guid: str) -> int | None:
+        """The id of the content with this guid, or None."""
+        return self._id_of_guid.get(guid)
 
     def places(self, schema_id: int) -> list[SchemaVersion]:
         """Every version that has this id, deleted ones too, in order of subject and version."""
@@ -192,6 +209,7 @@ class RegistryState:
             self._ids[made.id] = entry
         entry.places.add((subject, version))
         self._id_of[made.content] = made.id
+        self._id_of_guid[made.content.guid] = made.id
         for reference in made.content.references:
             self._users.setdefault((reference.subject, reference.version), set()).add((subject, version))
 
@@ -216,6 +234,7 @@ class RegistryState:
             del self._ids[gone.id]
             if self._id_of.get(entry.content) == gone.id:
                 del self._id_of[entry.content]
+                self._id_of_guid.pop(entry.content.guid, None)
 
 
 def content_of(value: dict[str, Any]) -> Content:
@@ -225,6 +244,10 @@ def content_of(value: dict[str, Any]) -> Content:
         for item in value.get("references") or ()
     )
     return Content(str(value["schema"]), references, as_sorted(value.get("metadata")), as_sorted(value.get("ruleSet")))
+
+
+def _as_bytes(reference: Reference) -> bytes:
+    return orjson.dumps(reference.as_json())
 
 
 def as_sorted(value: Any) -> bytes | None:

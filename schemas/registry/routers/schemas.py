@@ -31,6 +31,13 @@ def routes(registry: Registry) -> list[Route]:
             answer["maxId"] = state.highest_id
         return json_response(answer)
 
+    async def by_guid(request: Request) -> Response:
+        number = state.id_of_guid(request.path_params["guid"].lower())
+        content = None if number is None else state.content(number)
+        if content is None:
+            raise schema_not_found()
+        return json_response({"id": number} | content.as_json())
+
     async def text(request: Request) -> Response:
         return json_response(wanted(request)[1].schema.encode())
 
@@ -62,6 +69,7 @@ def routes(registry: Registry) -> list[Route]:
         Route("/schemas", everything),
         Route("/schemas/types", types),
         Route("/schemas/ids/{id}", by_id),
+        Route("/schemas/guids/{guid}", by_guid),
         Route("/schemas/ids/{id}/schema", text),
         Route("/schemas/ids/{id}/subjects", subjects),
         Route("/schemas/ids/{id}/versions", versions),
