@@ -94,7 +94,9 @@ def administrative_licence() -> FaultTable:
 
     table.add("XK_JDRQ.required", null("XK_JDRQ"), group="dates")
     table.add("XK_JDRQ.not_future", future("XK_JDRQ", decided_later), group="dates")
-    table.suspect("XK_JDRQ.range", one_of("XK_JDRQ", date(2004, 6, 30), date(1990, 1, 1), date(1900, 1, 1)), group="dates")
+    table.suspect(
+        "XK_JDRQ.range", one_of("XK_JDRQ", date(2004, 6, 30), date(1990, 1, 1), date(1900, 1, 1)), group="dates"
+    )
     table.add("XK_YXQZ.required", null("XK_YXQZ"), group="dates")
     table.suspect("XK_YXQZ.date_order", before("XK_YXQZ", "XK_JDRQ"), group="dates")
     table.add("XK_YXQZI.required", null("XK_YXQZI"), group="dates")
@@ -146,11 +148,17 @@ def _money(table: FaultTable) -> None:
     add("CF_NR_FK.required", amounts("罚款", nothing, nothing), amounts("警告;罚款", nothing, nothing))
     add("CF_NR_FK.range", *(amounts("罚款", amount, nothing) for amount in decimals("0", "-0.5", "-20")))
     add("CF_NR_FK.range.without_fine", amounts("警告", one, nothing), amounts(gains, one, one), suspect=True)
-    add("CF_NR_FK.range.outlier", *(amounts("罚款", n, nothing) for n in decimals("100000.01", "2000000")), suspect=True)
+    add(
+        "CF_NR_FK.range.outlier", *(amounts("罚款", n, nothing) for n in decimals("100000.01", "2000000")), suspect=True
+    )
     add("CF_NR_WFFF.required", amounts(gains, nothing, nothing), amounts(f"罚款;{gains}", one, nothing))
     add("CF_NR_WFFF.range", amounts(gains, nothing, decimals("-0.000001")[0]), amounts("罚款", one, decimals("-3")[0]))
     add("CF_NR_WFFF.range.outlier", *(amounts(gains, nothing, n) for n in decimals("100001", "3141592")), suspect=True)
-    add("CF_NR_ZKDX.required", amounts("暂扣许可证件", nothing, nothing), amounts("吊销许可证件;罚款", one, nothing, " "))
+    add(
+        "CF_NR_ZKDX.required",
+        amounts("暂扣许可证件", nothing, nothing),
+        amounts("吊销许可证件;罚款", one, nothing, " "),
+    )
 
 
 def abnormal_operation() -> FaultTable:

@@ -1,7 +1,7 @@
 """One fault maker for every rule of the library: each takes a valid record and spoils it in exactly one way.
 
-What a fault breaks is stated here, beside how it is made, and never asked of ``rules/``: that is what makes the oracle an
-independent witness. A test fails when the library has a rule without a fault here, or the other way round.
+What a fault breaks is stated here, beside how it is made, and never asked of ``rules/``: that is what makes the oracle
+an independent witness. A test fails when the library has a rule without a fault here, or the other way round.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ Spoil = Callable[[Record, Draw], Sequence[str]]
 class Fault:
     """One way to be wrong.
 
-    ``subjects`` are the kinds of subject of whose records it can be made. Faults of different ``group`` touch and depend
-    on different fields, so that one record can have several of them.
+    ``subjects`` are the kinds of subject of whose records it can be made. Faults of different ``group`` touch and
+    depend on different fields, so that one record can have several of them.
     """
 
     rule: str

@@ -84,8 +84,8 @@ def generate(
 ) -> Iterator[SampleMessage]:
     """*records* messages in the order in which they are to be sent.
 
-    Messages with the same key must reach the broker in this order. Raises ValueError when the shares of *faults* need more
-    messages than *records*.
+    Messages with the same key must reach the broker in this order. Raises ValueError when the shares of *faults* need
+    more messages than *records*.
     """
     random = Random(seed)  # noqa: S311 - a sample, not a secret
     shares = faults or FaultShares()
@@ -201,8 +201,7 @@ class _LifeMaker:
             record["deleted"] = True
             if self.random.random() < 0.4:  # withdrawn by its number alone, which is all that some units send
                 record.update((field.name, None) for field in self._datasets[dataset].business_fields)
-        elif what in ("bad", "suspect"):
-            assert fault is not None
+        elif fault is not None and what in ("bad", "suspect"):
             return _Draft(record, self._spoil(dataset, record, subject, fault[1]), subject)
         return _Draft(record, ACCEPTED, subject)
 

@@ -1,7 +1,7 @@
 """Unified social credit codes and identity numbers with right check digits, and wrong ones on purpose.
 
-Written from the standards (GB 32100-2015, GB 11714-1997, GB 11643-1999) and without a look at ``rules/``: what the oracle
-calls valid must not depend on the code that it judges.
+Written from the standards (GB 32100-2015, GB 11714-1997, GB 11643-1999) and without a look at ``rules/``: what the
+oracle calls valid must not depend on the code that it judges.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The lives that records have: reported once, corrected, withdrawn, sent twice, arriving in the wrong order.
 
-A life is a line of steps, each a message, in the order in which they are sent. ``again 1`` sends the message of version 1
-once more. Only this table decides what stands in the stores at the end: of the versions that the platform accepts the
+A life is a line of steps, each a message, in the order in which they are sent. ``again 1`` sends the message of version
+1 once more. Only this table decides what stands in the stores at the end: of the versions that the platform accepts the
 highest one, and nothing where that one withdraws the record.
 """
 

@@ -35,8 +35,8 @@ ACCEPTED = Expected("accepted")
 class RawValue:
     """Bytes that are sent as they are.
 
-    ``schema`` says what goes in front of ``body``: nothing (None), the header of the dataset with that code, or that of a
-    schema id which is not registered (``"?"``). Without a body there is no value at all.
+    ``schema`` says what goes in front of ``body``: nothing (None), the header of the dataset with that code, or that of
+    a schema id which is not registered (``"?"``). Without a body there is no value at all.
     """
 
     schema: str | None
@@ -47,8 +47,8 @@ class RawValue:
 class SampleMessage:
     """One message, in order of ``seq`` (0, 1, 2, …).
 
-    ``record`` is None where ``raw`` is sent instead. ``unit`` is the unit that is told when the verdict is not accepted,
-    None where nobody can be told. ``standing`` is True for the message whose record is in the stores at the end.
+    ``record`` is None where ``raw`` is sent instead, and the other way round. ``unit`` is the unit that is told when
+    the verdict is not accepted, None where nobody can be told. ``standing`` is True for the message whose record is in the stores at the end.
     ``subject`` names whom an accepted record is about in clear: (``uscc``, ``reg`` or ``id``, number).
     """
 
@@ -81,9 +81,10 @@ class MessageEncoder:
     def value(self, message: SampleMessage) -> bytes | None:
         """The message's value as it goes to Kafka."""
         raw = message.raw
-        if raw is None:
-            assert message.record is not None
+        if message.record is not None:
             return self._headers[message.dataset] + self._bodies.encode(message.dataset, message.record)
+        if raw is None:
+            return None
         if raw.body is None or raw.schema is None:
             return raw.body
         return self._headers[raw.schema] + raw.body

@@ -71,6 +71,7 @@ class Population:
         """A new subject of *kind*, not among the others."""
         random, words = self._random, self._words
         county = self._counties[random.randrange(len(self._counties))]
+        city = self._regions[county.parent].name
         person = self._person_name()
         id_number = self._id_number()
         scope = "零售与服务"
@@ -82,7 +83,7 @@ class Population:
             name = self._unique(lambda: f"{county.name}{self._brand()}{shop}")
         else:
             industry = random.choice(words.industries)
-            place = random.choice((self._regions[county.parent].name, county.name))
+            place = random.choice((city, county.name))
             scope = industry.scope
             form = random.choice(words.company_forms)
             name = self._unique(lambda: f"{place.rstrip('市')}{self._brand()}{industry.word}{form}")
@@ -97,7 +98,7 @@ class Population:
             representative=person,
             representative_id=id_number,
             telephone=random.choice(_MOBILE_PREFIXES) + f"{random.randrange(10**8):08d}",
-            address=f"{self._regions[county.parent].name}{county.name}{random.choice(words.roads)}{random.randint(1, 299)}号",
+            address=f"{city}{county.name}{random.choice(words.roads)}{random.randint(1, 299)}号",
             scope=scope,
             capital=capital,
             founded=self._today - timedelta(days=random.randint(200, 9000)),

@@ -18,7 +18,9 @@ _FINES = tuple(Decimal(n) for n in ("0.05", "0.1", "0.2", "0.5", "1", "1.5", "2"
 _GAINS = tuple(Decimal(n) for n in ("0.0125", "0.08", "0.3", "1.2", "2.65", "6"))
 _REMARKS = (None, None, None, None, None, None, None, "", "首次报送", "由旧系统迁移")
 #: Kinds of penalty with their weight; what each requires is filled in beside it.
-_PENALTIES = ("罚款",) * 10 + ("警告",) * 4 + ("警告;罚款",) * 3 + ("罚款;没收违法所得、没收非法财物",) * 2
+_PENALTIES: tuple[str, ...] = (
+    ("罚款",) * 10 + ("警告",) * 4 + ("警告;罚款",) * 3 + ("罚款;没收违法所得、没收非法财物",) * 2
+)
 _PENALTIES += ("通报批评", "责令停产停业", "吊销许可证件", "暂扣许可证件;罚款", "没收违法所得、没收非法财物", "其他")
 
 
@@ -137,7 +139,7 @@ def administrative_penalty(world: World, subject: Subject, unit: Unit, random: R
     return record
 
 
-_LISTING = ("未按规定期限公示年度报告",) * 5 + ("通过登记的住所或经营场所无法联系",) * 4
+_LISTING: tuple[str, ...] = ("未按规定期限公示年度报告",) * 5 + ("通过登记的住所或经营场所无法联系",) * 4
 _LISTING += ("公示信息隐瞒真实情况或弄虚作假", "未按责令期限公示有关信息")
 _REMOVAL = {
     "未按规定期限公示年度报告": "已补报年度报告并公示",

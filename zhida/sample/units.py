@@ -1,7 +1,7 @@
 """Makes ``schemas/data/units.csv``: the government units of the sample province.
 
-Names and department lines are those of every Chinese province; the codes have right check digits but are made up, so that
-no real unit's code is in the sample. The file is the same on every machine; a test compares it with this module.
+Names and department lines are those of every Chinese province; the codes have right check digits but are made up, so
+that no real unit's code is in the sample. The file is the same on every machine; a test compares it with this module.
 Run ``python -m zhida.sample.units`` after a change of regions or departments.
 """
 
