@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         "embedded", "运行方式", "`embedded`: engines from PyPI on this machine; `cluster`: everything by URL.")
     data_dir: Path = _setting(Path("var"), "数据目录", "Folder for everything that Zhida keeps on this machine.")
 
+    cache_dir: Path | None = _setting(
+        None, "下载缓存目录", "Kafka's jars and ClickHouse's library; default: `${XDG_CACHE_HOME:-~/.cache}/zhida`.")
+
     # -- Kafka ------------------------------------------------------------------------------------------------------
     kafka_bootstrap: str | None = _setting(
         None, "Kafka 地址", "`host:port,host:port`. Default: the broker of the local stack in `data_dir`.",
@@ -226,6 +229,12 @@ class Settings(BaseSettings):
             raise SettingsError("; ".join(_explain(problem) for problem in error.errors())) from None
         except (SourceError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"settings cannot be read: {error}") from None
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where downloads are kept, shared by every data folder of this user."""
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return (self.cache_dir or Path(home) / "zhida").expanduser().absolute()
 
     # -- what the rooms are handed --------------------------------------------------------------------------------
 

@@ -13,10 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from zhida.secret_files import create_secret
 from zhida.settings import Settings
 from zhida.stack.children import Child, Children, Plan, describe_exit, log_tail, stop_processes
+from zhida.stack.clickhouse_server import clickhouse_server
 from zhida.stack.engines import Engine, Prepared, Report, Setup
 from zhida.stack.errors import AlreadyRunning, ServiceCrashed, StackError, StartInterrupted
+from zhida.stack.kafka import kafka
 from zhida.stack.ports import Ports
 from zhida.stack.redis_server import redis_server
 from zhida.stack.tansu import tansu
@@ -28,9 +31,7 @@ _IN_USE = ("address already in use", "address in use", "addrinuse", "bindexcepti
 
 
 def _engines(real: bool) -> tuple[Engine, ...]:
-    if not real:
-        return (tansu, redis_server)
-    raise StackError("not here yet")
+    return (kafka, redis_server, clickhouse_server) if real else (tansu, redis_server)
 
 
 class RunningStack:
@@ -228,6 +229,8 @@ class _Start:
         values: dict[str, Any] = {"profile": "cluster" if self._state.real else "embedded"}
         for running in self._running:
             values |= running.prepared.settings
+        if self._state.real:
+            values |= _local_secrets(settings)
         for name in ("api_port", "registry_port"):
             if name not in settings.model_fields_set:
                 values[name] = self._setup.ports.take(getattr(settings, name))
@@ -269,6 +272,17 @@ def _recover(data_dir: Path, report: Report) -> None:
     report(f"clearing up after an earlier stack in {data_dir} ({len(left)} processes left)")
     stop_processes(left)
     remove_state(data_dir)
+
+
+def _local_secrets(settings: Settings) -> dict[str, str]:
+    """The cluster profile demands keys of its user; on this machine they are made once, as in the embedded profile."""
+    values: dict[str, str] = {}
+    for name, file_name in (("pii_key", "pii.key"), ("api_token", "api.token")):
+        if getattr(settings, f"{name}_text") is None and getattr(settings, f"{name}_file") is None:
+            path = settings.data_dir / "secrets" / file_name
+            create_secret(path)
+            values[f"{name}_file"] = str(path)
+    return values
 
 
 def _wait(child: Child, interrupted: Callable[[], bool]) -> None:
