@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import Response
 
 from dashboards import problems
@@ -54,7 +55,6 @@ def create_app(deps: ApiDeps) -> FastAPI:
         # The interactive pages load their scripts from elsewhere; the description itself is at /openapi.json.
         docs_url=None,
         redoc_url=None,
-        max_body_size=_MAX_BODY_BYTES,
     )
     problems.install(app)
     app.add_exception_handler(Exception, _unexpected)
@@ -62,6 +62,8 @@ def create_app(deps: ApiDeps) -> FastAPI:
     app.include_router(subject_routes(subjects, deps))
     app.include_router(page_routes(live))
     mount_files(app)
+    # The last one added is the first to be asked.
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=_MAX_BODY_BYTES)
     app.add_middleware(Guard, sessions=Sessions(deps.token, deps.clock))
     return app
 

@@ -29,7 +29,7 @@ class KafkaBroker:
 
     def __init__(self, connection: KafkaConnection, topics: Iterable[str], *, timeout: float = 5.0) -> None:
         """*timeout* is in seconds and holds for each request."""
-        self._admin = AdminClient({**connection.confluent(), "client.id": "zhida-dashboards"})
+        self._admin: AdminClient | None = AdminClient({**connection.confluent(), "client.id": "zhida-dashboards"})
         self._consumer = Consumer(
             {
                 **connection.confluent(),
@@ -54,7 +54,7 @@ class KafkaBroker:
 
         Not end − begin: retention moves the begin of a topic on, while the verdicts on what it drops stay counted.
         """
-        known = self._admin.list_topics(timeout=self._timeout).topics
+        known = self._open_admin().list_topics(timeout=self._timeout).topics
         partitions = [
             (topic, partition)
             for topic in self._topics
@@ -71,12 +71,19 @@ class KafkaBroker:
     def close(self) -> None:
         """Release the connections."""
         self._consumer.close()
+        # An AdminClient has no close; its threads end with the last reference.
+        self._admin = None
+
+    def _open_admin(self) -> AdminClient:
+        if self._admin is None:
+            raise RuntimeError("this broker client has been closed")
+        return self._admin
 
     def _latest(self, partitions: list[_Partition]) -> dict[_Partition, int]:
         if not partitions:
             return {}
         wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in partitions}
-        futures = self._admin.list_offsets(wanted, request_timeout=self._timeout)
+        futures = self._open_admin().list_offsets(wanted, request_timeout=self._timeout)
         return {(place.topic, place.partition): int(future.result().offset) for place, future in futures.items()}
 
     def _watermarks(self, starts: dict[_Partition, int]) -> dict[_Partition, int]:

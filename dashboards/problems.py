@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 _BY_STATUS: dict[int, tuple[str, str, str]] = {
+    400: ("invalid_request", "请求格式不正确", "malformed request"),
     401: ("unauthorised", "未登录或令牌无效", "no valid token"),
     404: ("not_found", "没有这个地址", "no such address"),
     405: ("method_not_allowed", "该地址不支持此请求方法", "this address does not take that method"),

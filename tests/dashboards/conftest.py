@@ -1,0 +1,209 @@
+"""A small province on the real store and cache, and the application on top of it, in process and on a port."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+import uvicorn
+from confluent_kafka import Producer
+from fastapi import FastAPI
+
+from dashboards.app import ApiDeps, server_config
+from dashboards.broker import KafkaBroker
+from dashboards.identifiers import has_uscc_check, is_id_number
+from schemas.batch import VERDICT_COLUMNS, GovernedBatch
+from schemas.catalog import Catalog
+from schemas.protect import person_key, protect
+from schemas.units import Regions, Unit, Units
+from sinks.base import SinkConfig, discover
+from sinks.read import CreditStore, HotCache, SubjectReader
+from zhida.stack import RunningStack
+from zhida.stack.testing import create_topic, unique_name
+
+TOKEN = "test-token-of-thirty-two-letters"
+SECRET = b"key of the tests"
+PENALTY, LISTING = "administrative_penalty", "abnormal_operation"
+
+
+def new_uscc() -> str:
+    """A valid code that nobody else has."""
+    body = "91320" + "".join(random.choices("0123456789ABCDEFGHJKLMNPQRTUWXY", k=12))
+    return next(body + last for last in "0123456789ABCDEFGHJKLMNPQRTUWXY" if has_uscc_check(body + last))
+
+
+def new_id_number() -> str:
+    """A valid identity number that nobody else has."""
+    body = (
+        f"110105{random.randint(1950, 2005)}0{random.randint(1, 9)}{random.randint(10, 28)}{random.randint(0, 999):03d}"
+    )
+    return next(body + last for last in "0123456789X" if is_id_number(body + last))
+
+
+class Province:
+    """Writes judged records through the real sinks, and as many messages to a report topic of its own."""
+
+    def __init__(self, stack: RunningStack, topic: str) -> None:
+        self.catalog, self.regions, self.units = Catalog.load(), Regions.load(), Units.load()
+        self.kafka = stack.settings.kafka()
+        self.clickhouse = replace(stack.settings.clickhouse(), database=f"dash_{secrets.token_hex(4)}")
+        self.redis = stack.settings.redis()
+        self.topic = topic
+        makers = discover()
+        config = SinkConfig(clickhouse=self.clickhouse, redis=self.redis)
+        self._sinks = [makers["clickhouse"](config), makers["redis"](config)]
+        for sink in self._sinks:
+            sink.setup(self.catalog)
+        self._offset = 0
+        self._producer = Producer({**self.kafka.confluent(), "acks": "all"})
+
+    def unit(self, city: str) -> Unit:
+        """A unit of a city."""
+        return next(unit for unit in self.units if unit.city == city and unit.level != "province")
+
+    def send(self, count: int) -> None:
+        """Messages that the broker has received and nobody has judged yet."""
+        for _ in range(count):
+            self._producer.produce(self.topic, b"x")
+        assert self._producer.flush(30) == 0
+
+    def judge(
+        self,
+        verdict: str,
+        rows: list[dict[str, Any]],
+        *,
+        dataset: str = PENALTY,
+        city: str = "320100",
+        violations: list[dict[str, str]] | None = None,
+        age: float = 0.0,
+    ) -> None:
+        """Write *rows* with one verdict; *age* in seconds is how long ago they were reported."""
+        item, unit = self.catalog[dataset], self.unit(city)
+        now = datetime.fromtimestamp(time.time() - age, UTC)
+        envelope = {"unit": unit.code, "version": 1, "deleted": False}
+        full = [dict.fromkeys(item.polars_schema) | envelope | row for row in rows]
+        frame = protect(pl.DataFrame(full, schema=item.polars_schema, orient="row"), item, SECRET)
+        offsets = range(self._offset, self._offset + len(rows))
+        self._offset += len(rows)
+        verdicts = frame.select(
+            pl.lit(self.topic).alias("source_topic"),
+            pl.lit(0).cast(pl.Int32).alias("source_partition"),
+            pl.Series("source_offset", offsets, dtype=pl.Int64),
+            pl.lit(dataset).alias("dataset"),
+            "unit",
+            pl.lit(city).alias("city"),
+            "record_id",
+            "version",
+            "subject",
+            pl.lit(verdict).alias("verdict"),
+            pl.lit("test-1").alias("rule_set"),
+            pl.lit(1).cast(pl.Int32).alias("schema_id"),
+            pl.lit(now).dt.cast_time_unit("ms").alias("reported_at"),
+            pl.lit(now).dt.cast_time_unit("ms").alias("governed_at"),
+            pl.lit(orjson.dumps(violations).decode() if violations else "").alias("violations"),
+        ).cast(dict(VERDICT_COLUMNS))
+        enters = verdict in {"accepted", "suspect"}
+        batch = GovernedBatch(item, frame if enters else None, verdicts)
+        for sink in self._sinks:
+            if enters or sink.wants_all_verdicts:
+                sink.write([batch])
+
+    def close(self) -> None:
+        """Close the sinks."""
+        for sink in self._sinks:
+            sink.close()
+
+
+def penalty(record_id: str, subject: str | None, **fields: Any) -> dict[str, Any]:
+    """A penalty with the fields that the tests look at."""
+    return {
+        "record_id": record_id,
+        "CF_XDR_MC": "江苏直达示例有限公司",
+        "CF_XDR_SHXYM": subject,
+        "CF_WSH": f"苏示罚〔2026〕{record_id}号",
+        "CF_JDRQ": date(2026, 9, 1),
+    } | fields
+
+
+def _settled(stack: RunningStack) -> Iterator[Province]:
+    topic = create_topic(stack.settings.kafka(), unique_name("zhida.report.dash"))
+    made = Province(stack, topic)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def province(stack: RunningStack) -> Iterator[Province]:
+    """Shared by a module: each test takes subjects of its own."""
+    yield from _settled(stack)
+
+
+@pytest.fixture
+def empty_province(stack: RunningStack) -> Iterator[Province]:
+    """For tests that count everything: one's own."""
+    yield from _settled(stack)
+
+
+@pytest.fixture
+def deps(province: Province, tmp_path: Path) -> Iterator[ApiDeps]:
+    yield from _open(province, tmp_path)
+
+
+@pytest.fixture
+def empty_deps(empty_province: Province, tmp_path: Path) -> Iterator[ApiDeps]:
+    yield from _open(empty_province, tmp_path)
+
+
+def _open(province: Province, tmp_path: Path) -> Iterator[ApiDeps]:
+    store = CreditStore.connect(province.clickhouse, province.catalog)
+    cache = HotCache.connect(province.redis)
+    broker = KafkaBroker(province.kafka, [province.topic])
+    yield ApiDeps(
+        subjects=SubjectReader(cache, store),
+        store=store,
+        broker=broker,
+        regions=province.regions,
+        units=province.units,
+        catalog=province.catalog,
+        subject_of_person=lambda number: person_key(number, SECRET),
+        clock=time.time,
+        audit_folder=tmp_path / "audit",
+        token=TOKEN,
+        checks={"cache": cache.check},
+    )
+    broker.close()
+    cache.close()
+    store.close()
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """*app* on a free port of this machine, for as long as the block runs; gives its address."""
+    server = uvicorn.Server(server_config(app, host="127.0.0.1", port=0))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+        assert not thread.is_alive(), "the server did not stop"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
