@@ -92,7 +92,12 @@ class Province:
         item, unit = self.catalog[dataset], self.unit(city)
         now = datetime.fromtimestamp(time.time() - age, UTC)
         envelope = {"unit": unit.code, "version": 1, "deleted": False}
-        full = [dict.fromkeys(item.polars_schema) | envelope | row for row in rows]
+        # The cache is shared with other tests: no two of them may speak of the same record.
+        tag = secrets.token_hex(3)
+        full = [
+            dict.fromkeys(item.polars_schema) | envelope | row | {"record_id": f"{row['record_id']}-{tag}"}
+            for row in rows
+        ]
         frame = protect(pl.DataFrame(full, schema=item.polars_schema, orient="row"), item, SECRET)
         offsets = range(self._offset, self._offset + len(rows))
         self._offset += len(rows)
