@@ -47,8 +47,8 @@ def _bad_id_number(field: str, *, keep_length: bool = False) -> Spoil:
 
 def _party(table: FaultTable, prefix: str) -> None:
     """Who the record is about: the same fields in licences and penalties."""
-    name, kind, uscc, registration, document, number, representative = (
-        prefix + part for part in ("_XDR_MC", "_XDR_LB", "_XDR_SHXYM", "_XDR_GSZC", "_XDR_ZJLX", "_XDR_ZJHM", "_FRDB")
+    name, kind, uscc, registration, document, number = (
+        f"{prefix}_XDR_{part}" for part in ("MC", "LB", "SHXYM", "GSZC", "ZJLX", "ZJHM")
     )
     table.add(f"{name}.required", blank(name))
     table.add(f"{name}.length", either(one_of(name, "某", "无"), too_long(name, 200)))
@@ -65,7 +65,6 @@ def _party(table: FaultTable, prefix: str) -> None:
     table.add(f"{document}.enumeration", one_of(document, "驾驶证", "其他", "1"), group="party", subjects=PERSON)
     table.add(f"{number}.required", blank(number), group="party", subjects=PERSON)
     table.add(f"{number}.id_number", _bad_id_number(number), group="party", subjects=PERSON)
-    table.suspect(f"{representative}.required", blank(representative), group="party", subjects=COMPANY)
 
 
 def _authority(table: FaultTable, field: str) -> None:
@@ -78,6 +77,7 @@ def administrative_licence() -> FaultTable:
     table = FaultTable("administrative_licence")
     table.envelope()
     _party(table, "XK")
+    table.suspect("XK_FRDB.required", blank("XK_FRDB"), group="party", subjects=COMPANY)
     table.required("XK_XKWS", "XK_WSH", "XK_XKLB", "XK_NR", "XK_XKJG", "XK_ZT", "XK_LYDW")
     table.add("XK_WSH.length", either(one_of("XK_WSH", "1", "号"), too_long("XK_WSH", 64)))
     table.add("XK_XKLB.enumeration", one_of("XK_XKLB", "行政许可", "普通许可", "01"))

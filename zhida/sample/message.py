@@ -48,7 +48,8 @@ class SampleMessage:
     """One message, in order of ``seq`` (0, 1, 2, …).
 
     ``record`` is None where ``raw`` is sent instead, and the other way round. ``unit`` is the unit that is told when
-    the verdict is not accepted, None where nobody can be told. ``standing`` is True for the message whose record is in the stores at the end.
+    the verdict is not accepted, None where nobody can be told. ``standing`` is True for the message whose record is in
+    the stores at the end.
     ``subject`` names whom an accepted record is about in clear: (``uscc``, ``reg`` or ``id``, number).
     """
 

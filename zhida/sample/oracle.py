@@ -7,6 +7,7 @@ compares versions: which message stands at the end is written in the table of li
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from schemas.protect import mask, stored_masked
 from zhida.sample.message import SampleMessage
 
 #: One row a message. ``told`` is the unit whose feedback topic must have it, "" where none; ``rules`` are sorted ids
-#: joined by a space, the reason where the message is quarantined; ``record_id`` and ``version`` are empty where unreadable.
+#: joined by a space, the reason where the message is quarantined; the envelope is empty where nobody can read it.
 VERDICT_SCHEMA = pl.Schema(
     {
         "seq": pl.Int64(),
@@ -73,8 +74,51 @@ class _Rows:
             self._rows.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The right outcome of a whole sample.
+
+    ``verdicts`` has VERDICT_SCHEMA and is in order of seq; ``records`` says for each dataset what its store must hold
+    (``standing_schema``, personal fields masked); ``subjects`` are all that ever had an accepted record, also those that
+    have none at the end.
+    """
+
+    catalog: Catalog
+    verdicts: pl.DataFrame
+    records: Mapping[str, pl.DataFrame]
+    subjects: list[str]
+
+    def write(self, folder: Path) -> None:
+        """Write ``oracle-verdicts.parquet``, ``oracle-subjects.parquet`` and the final records, a file a dataset."""
+        self.verdicts.write_parquet(folder / VERDICTS_FILE)
+        identity = ("subject", "unit", "record_id", "version", "verdict", "seq")
+        standing = [
+            frame.select(pl.lit(dataset).alias("dataset"), *identity) for dataset, frame in sorted(self.records.items())
+        ]
+        ever = pl.DataFrame({"subject": self.subjects}, schema={"subject": pl.String})
+        by_subject = ever.join(pl.concat(standing), on="subject", how="left")
+        by_subject.sort("subject", "dataset", "unit", "record_id").write_parquet(folder / SUBJECTS_FILE)
+        for dataset, frame in self.records.items():
+            frame.write_parquet(folder / records_file(dataset))
+
+    @classmethod
+    def read(cls, folder: Path, catalog: Catalog) -> Answers:
+        """The reverse of :meth:`write`; raises FileNotFoundError."""
+        return cls(
+            catalog=catalog,
+            verdicts=pl.read_parquet(folder / VERDICTS_FILE),
+            records={dataset.code: pl.read_parquet(folder / records_file(dataset.code)) for dataset in catalog},
+            subjects=pl.read_parquet(folder / SUBJECTS_FILE)["subject"].unique().sort().to_list(),
+        )
+
+
+def records_file(dataset: str) -> str:
+    """The file with the final records of *dataset*."""
+    return f"oracle-{dataset}.parquet"
+
+
 class Oracle:
-    """Collects answers; ``verdicts``, ``records`` and ``subjects`` may be read at any time."""
+    """Collects the answers while the messages are made."""
 
     def __init__(self, catalog: Catalog, pii_key: bytes) -> None:
         """*pii_key* is the secret of the platform's hashes of identity numbers."""
@@ -87,7 +131,6 @@ class Oracle:
             for dataset in catalog
         }
         self._keys: dict[tuple[str, str] | None, str] = {}
-        self.count = 0
 
     def watch(self, messages: Iterable[SampleMessage]) -> Iterator[SampleMessage]:
         """Pass *messages* on and note the answers on the way."""
@@ -97,7 +140,6 @@ class Oracle:
 
     def add(self, message: SampleMessage) -> None:
         """Note the answers to one message."""
-        self.count += 1
         record, expected = message.record, message.expected
         subject = self._key(message.subject)
         told = message.unit if message.unit and expected.verdict != "accepted" else ""
@@ -119,35 +161,14 @@ class Oracle:
             fields = [record[field.name] for field in self.catalog[message.dataset].fields]
             self._standing[message.dataset].add((message.seq, subject, expected.verdict, *fields))
 
-    @property
-    def verdicts(self) -> pl.DataFrame:
-        """VERDICT_SCHEMA, in order of seq."""
-        return self._verdicts.frame()
-
-    @property
-    def records(self) -> Mapping[str, pl.DataFrame]:
-        """Dataset -> what its store must hold: seq, subject, verdict and all fields, personal ones masked."""
-        return {dataset: self._mask(dataset, rows.frame()) for dataset, rows in self._standing.items()}
-
-    @property
-    def subjects(self) -> list[str]:
-        """Every subject that ever had an accepted record, also those that have none at the end."""
-        return sorted(key for key in self._keys.values() if key)
-
-    def write(self, folder: Path) -> None:
-        """Write ``oracle-verdicts.parquet``, ``oracle-subjects.parquet`` and the fields, a file a dataset."""
-        self.verdicts.write_parquet(folder / VERDICTS_FILE)
-        records = self.records
-        identity = ("subject", "unit", "record_id", "version", "verdict", "seq")
-        standing = [
-            frame.select(pl.lit(dataset).alias("dataset"), *identity) for dataset, frame in sorted(records.items())
-        ]
-        ever = pl.DataFrame({"subject": self.subjects}, schema={"subject": pl.String})
-        ever.join(pl.concat(standing), on="subject", how="left").sort(
-            "subject", "dataset", "unit", "record_id"
-        ).write_parquet(folder / SUBJECTS_FILE)
-        for dataset, frame in records.items():
-            frame.write_parquet(folder / f"oracle-{dataset}.parquet")
+    def answers(self) -> Answers:
+        """All answers so far."""
+        return Answers(
+            catalog=self.catalog,
+            verdicts=self._verdicts.frame(),
+            records={dataset: self._mask(dataset, rows.frame()) for dataset, rows in self._standing.items()},
+            subjects=sorted(key for key in self._keys.values() if key),
+        )
 
     def _key(self, subject: tuple[str, str] | None) -> str:
         key = self._keys.get(subject)

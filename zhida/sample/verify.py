@@ -18,7 +18,7 @@ from schemas.catalog import ENVELOPE_NAMES, Catalog
 from schemas.topics import feedback_topic
 from schemas.verdict import Feedback, feedback_id
 from sinks.models import StoredRecord
-from zhida.sample.oracle import Oracle
+from zhida.sample.oracle import Answers
 
 _SAMPLES = 5
 _CACHE_CHUNK = 500
@@ -98,27 +98,27 @@ class Outcome:
     cache_subjects: Callable[[list[str]], list[list[StoredRecord]]]
 
 
-def verify(oracle: Oracle, outcome: Outcome) -> VerificationReport:
-    """Compare *outcome* with *oracle*. The stores and topics must hold nothing but this sample."""
-    expected = oracle.verdicts.join(outcome.placements, on="seq", how="left")
+def verify(answers: Answers, outcome: Outcome) -> VerificationReport:
+    """Compare *outcome* with *answers*. The stores and topics must hold nothing but this sample."""
+    expected = answers.verdicts.join(outcome.placements, on="seq", how="left")
     return VerificationReport(
         (
-            check_sum(oracle, outcome.received, outcome.verdict_rows),
+            check_sum(answers, outcome.received, outcome.verdict_rows),
             check_verdicts(expected, outcome.verdict_rows),
             check_feedback(expected, outcome.feedback),
             *(
-                check_store(oracle.catalog, dataset, records, outcome.store_records[dataset])
-                for dataset, records in oracle.records.items()
+                check_store(answers.catalog, dataset, records, outcome.store_records[dataset])
+                for dataset, records in answers.records.items()
             ),
-            check_cache(oracle, outcome.cache_subjects),
+            check_cache(answers, outcome.cache_subjects),
         )
     )
 
 
-def check_sum(oracle: Oracle, received: int, rows: pl.DataFrame) -> Check:
+def check_sum(answers: Answers, received: int, rows: pl.DataFrame) -> Check:
     """received = accepted + rejected + quarantined, and each the number that the oracle says."""
     found = _counts(rows)
-    wanted = _counts(oracle.verdicts)
+    wanted = _counts(answers.verdicts)
     differences = _Differences()
     if received != rows.height:
         differences.add(f"the broker has {received} messages, the verdict history {rows.height}")
@@ -126,7 +126,7 @@ def check_sum(oracle: Oracle, received: int, rows: pl.DataFrame) -> Check:
         if found.get(verdict, 0) != wanted.get(verdict, 0):
             differences.add(f"{verdict}: {found.get(verdict, 0)} instead of {wanted.get(verdict, 0)}")
     return differences.check(
-        "sum", "接收 = 入库 + 退回 + 隔离", "received = accepted + rejected + quarantined", oracle.count, received
+        "sum", "接收 = 入库 + 退回 + 隔离", "received = accepted + rejected + quarantined", answers.verdicts.height, received
     )
 
 
@@ -254,10 +254,10 @@ def check_store(catalog: Catalog, dataset: str, expected: pl.DataFrame, actual: 
     )
 
 
-def check_cache(oracle: Oracle, cache_subjects: Callable[[list[str]], list[list[StoredRecord]]]) -> Check:
+def check_cache(answers: Answers, cache_subjects: Callable[[list[str]], list[list[StoredRecord]]]) -> Check:
     """Every subject in Redis, also those that have no record left."""
-    wanted = _cache_records(oracle)
-    subjects = oracle.subjects
+    wanted = _cache_records(answers)
+    subjects = answers.subjects
     differences = _Differences()
     found_count = 0
     for start in range(0, len(subjects), _CACHE_CHUNK):
@@ -278,10 +278,10 @@ def check_cache(oracle: Oracle, cache_subjects: Callable[[list[str]], list[list[
 _Key = tuple[str, str, str]
 
 
-def _cache_records(oracle: Oracle) -> dict[str, dict[_Key, dict[str, Any]]]:
+def _cache_records(answers: Answers) -> dict[str, dict[_Key, dict[str, Any]]]:
     wanted: dict[str, dict[_Key, dict[str, Any]]] = {}
-    for dataset, frame in oracle.records.items():
-        names = [item.name for item in oracle.catalog[dataset].business_fields]
+    for dataset, frame in answers.records.items():
+        names = [item.name for item in answers.catalog[dataset].business_fields]
         for row in frame.with_columns(_json_columns(frame)).iter_rows(named=True):
             fields = {name: value for name in names if (value := row[name]) is not None}
             record = {"version": row["version"], "verdict": row["verdict"], **fields}
