@@ -1,6 +1,6 @@
 """The process of the ClickHouse server: loads ``libchdb.so`` and never returns.
 
-Run as a file, with nothing but the standard library: ``clickhouse_child.py LIBRARY ARGUMENT...``; the arguments are those of
+Run as a file, with nothing but the standard library: ``clickhouse_child.py LIBRARY ARGUMENT...``, the arguments as for
 ``clickhouse local``. SIGTERM ends it at once; what was acknowledged is on disk.
 """
 

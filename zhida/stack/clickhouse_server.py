@@ -1,8 +1,9 @@
 """A real ClickHouse server (HTTP and native ports) from the npm package that holds its whole engine as a library.
 
-``clickhouse local`` inside the library is told to listen and then to run a query that never ends. Its own user ``default``
-must exist without a password for that; a quota of exactly the three queries it starts with, and no grants beyond
-them, make that user useless to anybody else. There is no TLS listener and no replication; users cannot be created by SQL.
+``clickhouse local`` inside the library is told to listen and then to run a query that never ends. Its own user
+``default`` must exist without a password for that; a quota of exactly the three queries it starts with, and no grants
+beyond them, make that user useless to anybody else. There is no TLS listener and no replication; users cannot be
+created by SQL.
 """
 
 from __future__ import annotations

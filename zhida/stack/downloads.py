@@ -1,7 +1,7 @@
 """What PyPI does not have: Kafka's jars (Maven Central) and ClickHouse's library (npm), fetched once, checked by hash.
 
-The registries' own clients fetch, so that a site's mirrors and proxies apply. The hashes are in ``docker/``. A cache folder
-appears under its final name only when everything in it has been checked.
+The registries' own clients fetch, so that a site's mirrors and proxies apply. The hashes are in ``docker/``. A cache
+folder appears under its final name only when everything in it has been checked.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _FETCH_SECONDS = 900
 def kafka_jars(cache: Path, report: Report) -> Path:
     """The folder of Kafka's jars, every one checked against ``docker/kafka/jars.sha256``; raises StackError."""
     lock = _source("kafka/jars.sha256")
-    wanted = dict(reversed(line.split()) for line in lock.read_text(encoding="ascii").splitlines())
+    pairs = (line.split() for line in lock.read_text(encoding="ascii").splitlines())
+    wanted = {file_name: digest for digest, file_name in pairs}
     name = f"kafka-{KAFKA_VERSION}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     with _once(cache, name) as folder:
         if folder is not None:
@@ -42,7 +43,7 @@ def kafka_jars(cache: Path, report: Report) -> Path:
 
 
 def chdb_library(cache: Path, report: Report) -> Path:
-    """The path of ``libchdb.so``, from the npm package named in ``docker/clickhouse/libchdb.json``; raises StackError."""
+    """The path of ``libchdb.so``, from the package named in ``docker/clickhouse/libchdb.json``; raises StackError."""
     lock = json.loads(_source("clickhouse/libchdb.json").read_text(encoding="ascii"))
     name = f"libchdb-{lock['version']}"
     with _once(cache, name) as folder:

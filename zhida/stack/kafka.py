@@ -26,10 +26,15 @@ USUAL_PORTS = (9092, 9094, 9096)
 _JAVA_AT_LEAST = 17
 _INSTALL_JAVA = "apt-get install openjdk-17-jre-headless"
 #: As Kafka's own start script has them.
-_JVM = (
-    "-XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 -XX:+ExplicitGCInvokesConcurrent "
-    "-XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true -Djava.net.preferIPv4Stack=true"
-).split()
+_JVM = [
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+    "-Djava.net.preferIPv4Stack=true",
+]
 _LOG4J = """rootLogger.level = WARN
 rootLogger.appenderRefs = out
 rootLogger.appenderRef.out.ref = out
