@@ -6,8 +6,8 @@ Earlier sources win over later ones. Only the room ``zhida`` reads this; every o
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +17,6 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -26,9 +25,8 @@ from pydantic_settings import SettingsError as SourceError
 
 from schemas.connection import ClickHouseConnection, KafkaConnection, RedisConnection, RegistryConnection
 from zhida.secret_files import SecretFileError, create_secret, read_secret
-from zhida.stack_state import read_state
+from zhida.settings_sources import PREFIX, StackStateSource, explain, find_typo, variable_name
 
-PREFIX = "ZHIDA_"
 CONFIG_VARIABLE = "ZHIDA_CONFIG"
 _MIB = 1024 * 1024
 
@@ -39,21 +37,6 @@ TopicKind = Literal["report", "accepted", "feedback", "rejected", "quarantine"]
 
 class SettingsError(Exception):
     """A setting is wrong or missing; the message names the variable and what is allowed."""
-
-
-class StackStateSource(InitSettingsSource):
-    """Addresses of the local stack that runs in the data folder, below every other source."""
-
-    def __init__(self, settings_cls: type[BaseSettings]) -> None:
-        super().__init__(settings_cls, {})
-
-    def __call__(self) -> dict[str, Any]:
-        """Values from ``<data_dir>/stack.json`` while that stack is alive."""
-        folder = Path(self.current_state.get("data_dir") or Settings.model_fields["data_dir"].default)
-        state = read_state(folder.expanduser())
-        if state is None or not state.alive():
-            return {}
-        return {name: value for name, value in state.settings.items() if name in Settings.model_fields}
 
 
 def _setting(default: Any, zh: str, en: str, **limits: Any) -> Any:
@@ -86,8 +69,7 @@ class Settings(BaseSettings):
 
     # -- Kafka ------------------------------------------------------------------------------------------------------
     kafka_bootstrap: str | None = _setting(
-        None, "Kafka 地址", "`host:port,host:port`. Default: the broker of the local stack in `data_dir`.",
-        pattern=r"^[^\s,:/]+(:\d{1,5})(,[^\s,:/]+:\d{1,5})*$")
+        None, "Kafka 地址", "`host:port,host:port`. Default: the broker of the local stack in `data_dir`.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting(
         "PLAINTEXT", "Kafka 安全协议", "TLS and SASL of the broker's listener.")
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = _setting(
@@ -174,6 +156,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _addresses(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^\s,/]+:\d{1,5}(,[^\s,/]+:\d{1,5})*", value):
+            raise ValueError("must be host:port, or several of them with commas between")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         problems: list[str] = []
@@ -219,14 +208,16 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
         """Settings from all sources, *overrides* first; raises SettingsError that names the variable."""
-        _refuse_typos()
+        typo = find_typo(os.environ, [*all_variables(), CONFIG_VARIABLE])
+        if typo:
+            raise SettingsError(typo)
         try:
             config = os.environ.get(CONFIG_VARIABLE)
             if config and not Path(config).is_file():
                 raise SettingsError(f"{CONFIG_VARIABLE}={config}: no such file")
             return cls(**overrides)
         except ValidationError as error:
-            raise SettingsError("; ".join(_explain(problem) for problem in error.errors())) from None
+            raise SettingsError("; ".join(explain(problem, cls.model_fields) for problem in error.errors())) from None
         except (SourceError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"settings cannot be read: {error}") from None
 
@@ -366,35 +357,6 @@ class Settings(BaseSettings):
         return f"no address for {engine} (data_dir {self.data_dir}): {start}"
 
 
-def variable_name(name: str, info: FieldInfo) -> str:
-    """The environment variable of a field."""
-    alias = info.validation_alias
-    return alias if isinstance(alias, str) else f"{PREFIX}{name.upper()}"
-
-
 def all_variables() -> dict[str, FieldInfo]:
     """Every environment variable with its field, in order of the class."""
     return {variable_name(name, info): info for name, info in Settings.model_fields.items()}
-
-
-def _refuse_typos() -> None:
-    """Raise for a variable that looks like one of ours and is none: it would be ignored in silence."""
-    known = [*all_variables(), CONFIG_VARIABLE]
-    for variable in os.environ:
-        if variable.startswith(PREFIX) and variable not in known:
-            near = difflib.get_close_matches(variable, known, n=1, cutoff=0.9)
-            if near:
-                raise SettingsError(f"unknown setting {variable}; did you mean {near[0]}?")
-
-
-def _explain(problem: Any) -> str:
-    """One pydantic problem in words of the user's: variable, what is allowed; never the value, it may be secret."""
-    if not problem["loc"]:
-        return str(problem["msg"]).removeprefix("Value error, ")
-    name = str(problem["loc"][0])
-    info = Settings.model_fields.get(name)
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, list(Settings.model_fields), n=1)
-        return f"unknown setting {name}" + (f"; did you mean {near[0]}?" if near else "")
-    variable = variable_name(name, info) if info else (name if name.startswith(PREFIX) else f"{PREFIX}{name.upper()}")
-    return f"{variable}: {problem['msg']}"

@@ -38,12 +38,14 @@ def up(
 ) -> None:
     """启动本机引擎，直到 Ctrl-C。Start broker, Redis and ClickHouse and keep them until Ctrl-C.
 
-    默认为内嵌方式（Tansu、Redis、进程内 ClickHouse），消息只在内存中。The default keeps Kafka records in memory only; with
-    --real everything survives down and up. Needs Java 17, Maven and npm once; downloads are cached and checked by hash.
+    默认为内嵌方式（Tansu、Redis、进程内 ClickHouse），消息只在内存中。The default keeps Kafka records in memory only.
+    --real 的数据在停止后保留，需要 Java 17、Maven 和 npm。With --real everything survives down and up; it needs
+    Java 17, Maven and npm; downloads are cached and checked by hash.
 
     例 Examples: zhida stack up; zhida stack up --real --brokers 3 --detach
 
-    退出码 Exit codes: 0 正常结束 stopped as asked; 1 启动失败或崩溃 start failed or an engine crashed; 2 参数错误 usage.
+    退出码 Exit codes: 0 正常结束 stopped as asked; 1 启动失败或崩溃 start failed or an engine crashed; 2 用法 usage;
+    130 启动中取消 cancelled while starting.
     """
     from zhida.stack import StartInterrupted, start_stack
     from zhida.stack.signals import stop_signals
@@ -56,15 +58,19 @@ def up(
             ExitCode.USAGE,
         )
     out = console(stderr=True)
+
+    def say(line: str) -> None:
+        out.print(line, soft_wrap=True)
+
     with stop_signals() as stop_asked:
         try:
-            stack = start_stack(load_settings(), real=real, brokers=brokers, report=out.print, interrupted=stop_asked)
+            stack = start_stack(load_settings(), real=real, brokers=brokers, report=say, interrupted=stop_asked)
         except StartInterrupted:
             out.print("已取消，没有留下任何进程。Cancelled; nothing is left running.")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         for service in stack.services:
             if service.note:
-                out.print(f"{service.name}: {service.note}", style="yellow")
+                out.print(f"{service.name}: {service.note}", style="yellow", soft_wrap=True)
         if detach:
             stack.detach()
             out.print("引擎在后台运行；停止：zhida stack down。Running; stop with: zhida stack down")

@@ -21,6 +21,8 @@ import psutil
 from zhida.stack_state import ProcessId
 
 _REAPER = Path(__file__).with_name("reaper.py")
+#: Every child, and whatever it starts, has the data folder in this variable of its environment.
+MARK = "ZHIDA_STACK"
 #: How long a child may take to end after SIGTERM before it is killed.
 STOP_SECONDS = 15.0
 
@@ -65,10 +67,11 @@ class Child:
 
 
 class Children:
-    """Starts children and keeps the reaper informed; ``logs`` is the folder of their logs."""
+    """Starts the children of the stack in *data_dir*, with logs in ``<data_dir>/logs``, and keeps the reaper informed."""
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._logs = data_dir / "logs"
         self._reaper: subprocess.Popen[bytes] | None = None
 
     def start(self, plan: Plan) -> Child:
@@ -79,6 +82,7 @@ class Children:
             log.replace(log.with_suffix(".log.1"))
         # Our own settings hold secrets and are no business of the engines.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ZHIDA_")} | plan.environment
+        environment[MARK] = str(self._data_dir)
         with log.open("wb") as output:
             popen = subprocess.Popen(
                 plan.argv,
@@ -141,6 +145,16 @@ def stop_processes(processes: Iterable[ProcessId], timeout: float = STOP_SECONDS
     return waiting
 
 
+def marked(data_dir: Path) -> list[ProcessId]:
+    """Every living process of this user that was started as part of the stack in *data_dir*."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARK) == str(data_dir):
+                found.append(ProcessId(process.pid, process.create_time()))
+    return [process for process in found if process.alive()]
+
+
 def log_tail(log: Path | None, lines: int = 15) -> str:
     """The last lines of a log, each at most 300 characters, as an indented block."""
     if log is None:
@@ -168,4 +182,8 @@ def describe_exit(code: int | None) -> str:
 
 def _signal_group(pid: int, what: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, what)
+        # A child of a child is in its parent's group; only a leader's pid names a group.
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, what)
+        else:
+            os.kill(pid, what)

@@ -15,7 +15,7 @@ from typing import Any
 
 from zhida.secret_files import create_secret
 from zhida.settings import Settings
-from zhida.stack.children import Child, Children, Plan, describe_exit, log_tail, stop_processes
+from zhida.stack.children import Child, Children, Plan, describe_exit, log_tail, marked, stop_processes
 from zhida.stack.clickhouse_server import clickhouse_server
 from zhida.stack.engines import Engine, Prepared, Report, Setup
 from zhida.stack.errors import AlreadyRunning, ServiceCrashed, StackError, StartInterrupted
@@ -132,12 +132,12 @@ def start_stack(
         raise StackError(f"--brokers must be 1 or 3, not {brokers}")
     if brokers == 3 and not real:
         raise StackError("--brokers 3 needs --real: the embedded broker is a single node")
-    if not real and settings.profile == "cluster":
-        raise StackError("ZHIDA_PROFILE=cluster means engines by URL; use --real for a cluster on this machine")
     say = report or (lambda _: None)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _lock(settings.data_dir):
         _recover(settings.data_dir, say)
+        if not real and settings.profile == "cluster":
+            raise StackError("ZHIDA_PROFILE=cluster means engines by URL; use --real for a cluster on this machine")
         family = "real" if real else "embedded"
         setup = Setup(settings, settings.data_dir / family, Ports(), say, brokers)
         return _Start(setup, real, interrupted).run()
@@ -151,16 +151,14 @@ def find_stack(settings: Settings) -> StackState | None:
 def stop_stack(settings: Settings, report: Report | None = None) -> bool:
     """Stop the stack of the data folder, whoever started it; False when none was running."""
     state = read_state(settings.data_dir)
-    if state is None:
-        return False
-    was_alive = state.alive()
-    write_state(settings.data_dir, replace(state, stopping=True))
-    killed = stop_processes(service.process for service in state.services if service.process)
-    for process in killed:
+    if state is not None:
+        write_state(settings.data_dir, replace(state, stopping=True))
+    running = marked(settings.data_dir)
+    for process in stop_processes(running):
         if report:
             report(f"pid {process.pid} did not end in time and was killed")
     remove_state(settings.data_dir)
-    return was_alive
+    return bool(running)
 
 
 @dataclass(slots=True)
@@ -179,7 +177,7 @@ class _Start:
         self._setup = setup
         self._data_dir = setup.settings.data_dir
         self._interrupted = interrupted
-        self._children = Children(self._data_dir / "logs")
+        self._children = Children(self._data_dir)
         self._running: list[_Running] = []
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._state = StackState(real=real, brokers=setup.brokers, started=now, owner=ProcessId.of(os.getpid()))
@@ -259,17 +257,17 @@ def _lock(data_dir: Path) -> Iterator[None]:
 def _recover(data_dir: Path, report: Report) -> None:
     """Refuse where a stack runs; clear away what a dead one has left."""
     state = read_state(data_dir)
-    if state is None:
-        return
-    if state.ready and not state.stopping and state.alive():
+    if state and state.ready and not state.stopping and state.alive():
         crashed = [service for service in state.services if not service.alive()]
         if crashed:
             names = "\n".join(f"{s.name} has crashed; last lines of {s.log}:\n{log_tail(s.log)}" for s in crashed)
             raise AlreadyRunning(f"{names}\nthe rest still runs; first: zhida stack down", state.services)
         lines = "\n".join(f"  {service.name}: {service.address}" for service in state.services)
         raise AlreadyRunning(f"a stack is already running in {data_dir}:\n{lines}", state.services)
-    left = [service.process for service in state.services if service.process and service.process.alive()]
-    report(f"clearing up after an earlier stack in {data_dir} ({len(left)} processes left)")
+    # Two engines on the same files would destroy them: nothing of an earlier life may be left.
+    left = marked(data_dir)
+    if state or left:
+        report(f"clearing up after an earlier stack in {data_dir} ({len(left)} processes left)")
     stop_processes(left)
     remove_state(data_dir)
 
