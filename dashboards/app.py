@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
-import uvicorn
 from fastapi import FastAPI, Request
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import Response
@@ -21,7 +20,7 @@ from dashboards.live import Live
 from dashboards.pages import mount_files, page_routes
 from dashboards.subjects import Subjects, subject_routes
 
-__all__ = ["ApiDeps", "create_app", "server_config"]
+__all__ = ["ApiDeps", "create_app"]
 _log = structlog.get_logger(__name__)
 _MAX_BODY_BYTES = 16 * 1024
 
@@ -56,6 +55,8 @@ def create_app(deps: ApiDeps) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    # For dashboards.serve, which ends the streams when the server stops.
+    app.state.live = live
     problems.install(app)
     app.add_exception_handler(Exception, _unexpected)
     app.include_router(health_routes(deps, audit, live, subjects))
@@ -84,18 +85,3 @@ async def _unexpected(_: Request, error: Exception) -> Response:
     """Answered outside the guard, so it brings the headers along; the traceback goes to the server's log alone."""
     problem = problems.ApiError(500, "internal", "服务内部错误，已记录", "an error of the service; it has been logged")
     return problems.problem_response(problem, SECURITY_HEADERS)
-
-
-def server_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
-    """How to serve *app*: no access log (addresses hold subjects and tokens), streams cut 2 s after a stop."""
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=2,
-        lifespan="on",
-    )

@@ -6,6 +6,7 @@ offsets: a unit that produces in transactions adds one for each transaction's ma
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 
@@ -46,6 +47,7 @@ class KafkaBroker:
         )
         self._topics = tuple(topics)
         self._timeout = timeout
+        self._lock = threading.Lock()
         self._listed: dict[_Partition, int] = {}
         self._ends: dict[_Partition, int] = {}
 
@@ -54,6 +56,10 @@ class KafkaBroker:
 
         Not end − begin: retention moves the begin of a topic on, while the verdicts on what it drops stay counted.
         """
+        with self._lock:
+            return self._received()
+
+    def _received(self) -> int:
         known = self._open_admin().list_topics(timeout=self._timeout).topics
         partitions = [
             (topic, partition)
@@ -70,7 +76,8 @@ class KafkaBroker:
 
     def close(self) -> None:
         """Release the connections."""
-        self._consumer.close()
+        with self._lock:
+            self._consumer.close()
         # An AdminClient has no close; its threads end with the last reference.
         self._admin = None
 

@@ -24,7 +24,7 @@ class SubjectSource(Protocol):
 
 
 class Broker(Protocol):
-    """What the live page asks the broker; blocking, used from one thread at a time."""
+    """What the live page asks the broker; blocking, used from several threads."""
 
     def received(self) -> int:
         """How many messages the report topics have been sent so far."""

@@ -83,6 +83,7 @@ class Live:
         self._latest: Snapshot | None = None
         self._published = asyncio.Event()
         self._watched = asyncio.Event()
+        self._stopped = False
         self._last_viewer = float("-inf")
         self.viewers = 0
         self.polls = 0
@@ -113,7 +114,7 @@ class Live:
         self.viewers += 1
         self._watched.set()
         try:
-            while True:
+            while not self._stopped:
                 published, latest = self._published, self._latest
                 if latest is not None and latest.number != seen:
                     seen = latest.number
@@ -123,6 +124,11 @@ class Live:
         finally:
             self.viewers -= 1
             self._last_viewer = loop.time()
+
+    def stop(self) -> None:
+        """End every viewer's stream; to be called on the loop that serves them."""
+        self._stopped = True
+        self._published.set()
 
     def _number_of(self, event_id: str | None) -> int | None:
         boot, _, number = (event_id or "").partition("-")

@@ -16,13 +16,13 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
-import uvicorn
 from confluent_kafka import Producer
 from fastapi import FastAPI
 
-from dashboards.app import ApiDeps, server_config
+from dashboards.app import ApiDeps
 from dashboards.broker import KafkaBroker
 from dashboards.identifiers import has_uscc_check, is_id_number
+from dashboards.serve import make_server
 from schemas.batch import VERDICT_COLUMNS, GovernedBatch
 from schemas.catalog import Catalog
 from schemas.protect import person_key, protect
@@ -94,10 +94,8 @@ class Province:
         envelope = {"unit": unit.code, "version": 1, "deleted": False}
         # The cache is shared with other tests: no two of them may speak of the same record.
         tag = secrets.token_hex(3)
-        full = [
-            dict.fromkeys(item.polars_schema) | envelope | row | {"record_id": f"{row['record_id']}-{tag}"}
-            for row in rows
-        ]
+        empty = dict.fromkeys(item.polars_schema) | envelope
+        full = [empty | row | {"record_id": f"{row['record_id']}-{tag}"} for row in rows]
         frame = protect(pl.DataFrame(full, schema=item.polars_schema, orient="row"), item, SECRET)
         offsets = range(self._offset, self._offset + len(rows))
         self._offset += len(rows)
@@ -193,9 +191,9 @@ def _open(province: Province, tmp_path: Path) -> Iterator[ApiDeps]:
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """*app* on a free port of this machine, for as long as the block runs; gives its address."""
-    server = uvicorn.Server(server_config(app, host="127.0.0.1", port=0))
+def served(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """*app* on a port of this machine, by default a free one, for as long as the block runs; gives its address."""
+    server = make_server(app, host="127.0.0.1", port=port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
