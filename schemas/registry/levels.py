@@ -7,22 +7,20 @@ from typing import Any
 
 from schemas.registry import errors
 from schemas.registry.compatibility import LEVELS
-from schemas.registry.log import Record, SchemaLog
+from schemas.registry.log import SchemaLog
 from schemas.registry.state import RegistryState, record
+from schemas.registry.writer import Record
 
 DEFAULT_LEVEL = "BACKWARD"
 DEFAULT_MODE = "READWRITE"
 MODES = frozenset({"READWRITE", "READONLY", "READONLY_OVERRIDE", "IMPORT"})
 
 
-class Settings:
-    """What ``/config`` and ``/mode`` read and write; a subject of None is the global setting."""
+class InForce:
+    """What holds for a subject in a state: its own setting, else the global one, else the default."""
 
-    def __init__(self, state: RegistryState, log: SchemaLog) -> None:
+    def __init__(self, state: RegistryState) -> None:
         self._state = state
-        self._log = log
-
-    # in force
 
     def level(self, subject: str) -> str:
         """The compatibility level in force for *subject*."""
@@ -55,6 +53,32 @@ class Settings:
         if self.mode(subject) != "IMPORT":
             raise errors.not_permitted(f"Subject {subject} is not in import mode")
 
+    def check_settings_writable(self, subject: str | None) -> None:
+        """Raise 42205 unless the settings of *subject*, or the global ones, may be changed."""
+        mode = self.mode(subject) if subject else self._state.modes.get(None, DEFAULT_MODE)
+        if mode.startswith("READONLY"):
+            raise errors.not_permitted(f"Subject {subject or '(global)'} is in read-only mode")
+
+    def own_settings(self, subject: str) -> list[Record]:
+        """The records that take back a subject's own settings, when its last version goes."""
+        dropped = [record("MODE", subject, None)] if subject in self._state.modes else []
+        return dropped + ([record("CONFIG", subject, None)] if subject in self._state.config else [])
+
+    def _in_force(self, subject: str, name: str) -> Any:
+        for scope in (subject, None):
+            value = self._state.config.get(scope, {}).get(name)
+            if value is not None:
+                return value
+        return None
+
+
+class Settings:
+    """What ``/config`` and ``/mode`` read and write; a subject of None is the global setting."""
+
+    def __init__(self, state: RegistryState, log: SchemaLog) -> None:
+        self._state = state
+        self._log = log
+
     # read and written by clients
 
     def config(self, subject: str | None, *, or_global: bool = False) -> dict[str, Any]:
@@ -71,9 +95,9 @@ class Settings:
         """Change what *body* names and leave the rest; returns the body; 42203, 422."""
         changes = _read_config(body)
 
-        def decide() -> tuple[Sequence[Record], None]:
-            self._check_settings_writable(subject)
-            old = _shown(self._state.config.get(subject) or {})
+        def decide(state: RegistryState) -> tuple[Sequence[Record], None]:
+            InForce(state).check_settings_writable(subject)
+            old = _shown(state.config.get(subject) or {})
             new = {name: value for name, value in (old | changes).items() if value is not None}
             if new == old:
                 return [], None
@@ -85,9 +109,9 @@ class Settings:
     async def drop_config(self, subject: str | None) -> dict[str, Any]:
         """Back to the global setting, or for the global one to the default; returns what was; 40401."""
 
-        def decide() -> tuple[Sequence[Record], dict[str, Any]]:
-            self._check_settings_writable(subject)
-            old = self._state.config.get(subject)
+        def decide(state: RegistryState) -> tuple[Sequence[Record], dict[str, Any]]:
+            InForce(state).check_settings_writable(subject)
+            old = state.config.get(subject)
             if old is None and subject is not None:
                 raise errors.subject_not_found(subject)
             was = {"compatibilityLevel": DEFAULT_LEVEL} | _shown(old or {})
@@ -102,7 +126,7 @@ class Settings:
         own = self._state.modes.get(subject)
         if own is None and not or_global:
             raise errors.mode_not_configured(subject)
-        return self.mode(subject)
+        return InForce(self._state).mode(subject)
 
     async def set_mode(self, subject: str | None, mode: object, *, force: bool) -> str:
         """Set the mode; 42204; 42205 for IMPORT where schemas exist, unless *force*."""
@@ -110,9 +134,9 @@ class Settings:
         if wanted not in MODES or (wanted == "READONLY_OVERRIDE" and subject is not None):
             raise errors.invalid_mode(mode)
 
-        def decide() -> tuple[Sequence[Record], str]:
-            old = self._state.modes.get(subject, "")
-            occupied = bool(self._state.versions(subject)) if subject else bool(self._state.subjects())
+        def decide(state: RegistryState) -> tuple[Sequence[Record], str]:
+            old = state.modes.get(subject, "")
+            occupied = bool(state.versions(subject)) if subject else bool(state.subjects())
             if wanted == "IMPORT" and old != "IMPORT" and occupied and not force:
                 raise errors.not_permitted("Cannot import since found existing subjects")
             if wanted == old:
@@ -125,30 +149,13 @@ class Settings:
     async def drop_mode(self, subject: str | None) -> str:
         """Back to the global mode, or for the global one to the default; returns what was; 40401."""
 
-        def decide() -> tuple[Sequence[Record], str]:
-            old = self._state.modes.get(subject)
+        def decide(state: RegistryState) -> tuple[Sequence[Record], str]:
+            old = state.modes.get(subject)
             if old is None and subject is not None:
                 raise errors.subject_not_found(subject)
             return ([record("MODE", subject, None)] if old is not None else []), old or DEFAULT_MODE
 
         return await self._log.write(decide)
-
-    def forget(self, subject: str) -> list[Record]:
-        """The records that take back a subject's own settings, when its last version goes."""
-        dropped = [record("MODE", subject, None)] if subject in self._state.modes else []
-        return dropped + ([record("CONFIG", subject, None)] if subject in self._state.config else [])
-
-    def _in_force(self, subject: str, name: str) -> Any:
-        for scope in (subject, None):
-            value = self._state.config.get(scope, {}).get(name)
-            if value is not None:
-                return value
-        return None
-
-    def _check_settings_writable(self, subject: str | None) -> None:
-        mode = self.mode(subject) if subject else self._state.modes.get(None, DEFAULT_MODE)
-        if mode.startswith("READONLY"):
-            raise errors.not_permitted(f"Subject {subject or '(global)'} is in read-only mode")
 
 
 def _shown(stored: dict[str, Any]) -> dict[str, Any]:

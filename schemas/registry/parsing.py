@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ class SchemaReader:
 
     def __init__(self, state: RegistryState) -> None:
         self._state = state
+        self._lock = threading.Lock()
         self._stored: OrderedDict[Content, avro.AvroSchema] = OrderedDict()
 
     async def content(self, request: SchemaRequest, *, normalize: bool) -> Content:
@@ -41,14 +43,16 @@ class SchemaReader:
         return Content(text, references, request.metadata, request.rule_set)
 
     def parsed(self, content: Content) -> avro.AvroSchema:
-        """The graph of a canonical schema."""
-        known = self._stored.get(content)
+        """The graph of a canonical schema; may be called from any thread."""
+        with self._lock:
+            known = self._stored.get(content)
         if known is None:
             known = avro.parse(content.schema, self._texts(content.references))
+        with self._lock:
             self._stored[content] = known
+            self._stored.move_to_end(content)
             while len(self._stored) > _CACHED:
                 self._stored.popitem(last=False)
-        self._stored.move_to_end(content)
         return known
 
     def _concrete(self, reference: Reference) -> Reference:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
 import structlog
 import uvicorn
 
@@ -142,11 +141,7 @@ def create_registry(
         raise ValueError(f"a registry on {host} needs credentials: anyone in the network could change schemas")
     state = RegistryState()
 
-    def apply(key: bytes | None, value: bytes | None, timestamp: int) -> None:
-        if key is not None:
-            state.apply(orjson.loads(key), None if value is None else orjson.loads(value), timestamp)
-
-    log = SchemaLog(kafka, topic, apply)
+    log = SchemaLog(kafka, topic, state)
     registry = Registry(state, log, Settings(state, log))
     app = RegistryApp(state, all_routes(registry), Gate(auth) if auth is not None else None)
     return RegistryServer(log, app, host, port, tls)

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import orjson
 
 from schemas.registry import errors
-from schemas.registry.compatibility import check
-from schemas.registry.levels import Settings
-from schemas.registry.log import Record, SchemaLog
+from schemas.registry.compatibility import check, versions_that_count
+from schemas.registry.levels import InForce, Settings
+from schemas.registry.log import SchemaLog
 from schemas.registry.parsing import SchemaReader
 from schemas.registry.requests import MAX_VERSION, SchemaRequest, check_subject
 from schemas.registry.state import Content, RegistryState, SchemaVersion, record, schema_record, tombstone
+from schemas.registry.writer import Record
 
 LATEST = -1
+#: Schemas of together this many characters are compared on a thread, so that other requests go on.
+_LONG = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What a comparison found, and what it compared with."""
+
+    level: str
+    against: list[SchemaVersion]
+    messages: list[str]
 
 
 def read_version(text: str) -> int:
@@ -56,6 +67,20 @@ class Registry:
                 return version
         raise errors.version_not_found(number)
 
+    async def content(self, schema_id: int) -> Content:
+        """What the id stands for; 40403 only when the log, as of now, has no such id.
+
+        A worker that asks one instance for a schema that was registered at another a moment ago must not be told that
+        there is none: it would turn the record away.
+        """
+        content = self.state.content(schema_id)
+        if content is None:
+            await self._log.catch_up_unless_leading()
+            content = self.state.content(schema_id)
+        if content is None:
+            raise errors.schema_not_found(schema_id)
+        return content
+
     async def look_up(self, subject: str, request: SchemaRequest, *, normalize: bool, deleted: bool) -> SchemaVersion:
         """The version of *subject* with this schema; 40401 without the subject, 40403 without the schema."""
         self.existing(subject, deleted=deleted)
@@ -73,22 +98,15 @@ class Registry:
         check_subject(subject)
         content = await self._content(subject, request, normalize)
         if request.id is not None:
-            return await self._log.write(lambda: self._decide_import(subject, request, content))
+            return await self._log.write(lambda state: self._decide_import(state, subject, request, content))
         found = _matching(content, self.state.versions(subject))
         if found is not None:
             return found
-        # On a follower the state may be a moment old; a refusal must be about the newest.
-        await self._log.catch_up_unless_leading()
         while True:
-            self.settings.check_writable(subject)
-            before = self.state.versions(subject)
-            level = self.settings.level(subject)
-            complete = _with_contract_of(before, content)
-            messages = await self._compare(subject, complete, before, level)
-            if messages and _matching(content, before) is None:
-                raise errors.incompatible(_refusal(subject, messages, level))
+            # Comparing long schemas takes its time: it is done before our turn to write, on what is there now.
+            compared = await self._compared_aside(subject, content)
             answer = await self._log.write(
-                lambda: self._decide_register(subject, content, complete, before, level)  # noqa: B023 - awaited here
+                lambda state: self._decide_register(state, subject, content, compared)  # noqa: B023 - awaited here
             )
             if answer is not None:
                 return answer
@@ -97,125 +115,118 @@ class Registry:
         self, subject: str, wanted: str | None, request: SchemaRequest, *, normalize: bool
     ) -> list[str]:
         """Why the schema may not follow version *wanted*, or without one all that the level names; none when it may."""
-        level = self.settings.level(check_subject(subject))
-        before = self.state.versions(subject) if wanted is None else [self.version(subject, wanted)]
+        before = self.state.versions(check_subject(subject)) if wanted is None else [self.version(subject, wanted)]
         content = await self._content(subject, request, normalize)
-        return await self._compare(subject, content, before, level)
+        level, against = self._to_compare(InForce(self.state), subject, content, before)
+        return await self._check_aside(level, content, against)
 
     async def delete_subject(self, subject: str, *, permanent: bool) -> list[int]:
         """Delete all versions and return their numbers; 40401, 40404, 40405, 42206."""
         check_subject(subject)
-        return await self._log.write(lambda: self._decide_delete_subject(subject, permanent))
+        return await self._log.write(lambda state: self._decide_delete_subject(state, subject, permanent))
 
     async def delete_version(self, subject: str, wanted: str, *, permanent: bool) -> int:
         """Delete one version and return its number; 40401, 40402, 40406, 40407, 42206."""
         check_subject(subject)
         number = read_version(wanted)
-        return await self._log.write(lambda: self._decide_delete_version(subject, number, permanent))
+        return await self._log.write(lambda state: self._decide_delete_version(state, subject, number, permanent))
 
     # decisions, on the whole log
 
     def _decide_register(
-        self, subject: str, content: Content, complete: Content, before: list[SchemaVersion], level: str
+        self, state: RegistryState, subject: str, content: Content, compared: _Compared | None
     ) -> tuple[Sequence[Record], SchemaVersion | None]:
-        self.settings.check_writable(subject)
-        now = self.state.versions(subject)
-        found = _matching(content, now)
+        in_force = InForce(state)
+        in_force.check_writable(subject)
+        before = state.versions(subject)
+        found = _matching(content, before)
         if found is not None:
             return [], found
-        if now != before or self.settings.level(subject) != level:
+        content = _with_contract_of(before, content)
+        level, against = self._to_compare(in_force, subject, content, before)
+        if compared is not None and compared.level == level and compared.against == against:
+            messages = compared.messages
+        elif _is_long(content, against):
             # Someone was faster: compare again, outside of this turn.
             return [], None
-        self._check_references(complete)
+        else:
+            messages = self._check(level, content, against)
+        if messages:
+            raise errors.incompatible(_refusal(subject, messages, level))
+        _check_references(state, content)
         made = SchemaVersion(
             subject=subject,
-            version=1 + max((version.version for version in self.state.versions(subject, deleted=True)), default=0),
-            id=self.state.id_of(complete) or self.state.next_id,
-            content=complete,
-            timestamp=int(time.time() * 1000),
+            version=_next_version(state, subject),
+            id=state.id_of(content) or state.next_id,
+            content=content,
         )
         return [schema_record(made)], made
 
     def _decide_import(
-        self, subject: str, request: SchemaRequest, content: Content
+        self, state: RegistryState, subject: str, request: SchemaRequest, content: Content
     ) -> tuple[Sequence[Record], SchemaVersion]:
-        self.settings.check_importable(subject)
-        self._check_references(content)
-        wanted = request.id or self.state.next_id
-        known = self.state.content(wanted)
+        InForce(state).check_importable(subject)
+        _check_references(state, content)
+        wanted = request.id or state.next_id
+        known = state.content(wanted)
         if known is not None and known != content:
             raise errors.not_permitted(f"Overwrite new schema with id {wanted} is not permitted.")
-        versions = self.state.versions(subject, deleted=True)
-        number = request.version or 1 + max((version.version for version in versions), default=0)
-        there = self.state.version(subject, number)
+        number = request.version or _next_version(state, subject)
+        there = state.version(subject, number)
         if there is not None and there.id != wanted:
             raise errors.not_permitted(f"Version {number} of subject '{subject}' has another id already")
-        made = SchemaVersion(subject, number, wanted, content, timestamp=int(time.time() * 1000))
+        made = SchemaVersion(subject, number, wanted, content)
         return ([] if there == made else [schema_record(made)]), made
 
-    def _decide_delete_subject(self, subject: str, permanent: bool) -> tuple[Sequence[Record], list[int]]:
-        self.settings.check_writable(subject)
-        versions = self.existing(subject, deleted=True)
+    def _decide_delete_subject(
+        self, state: RegistryState, subject: str, permanent: bool
+    ) -> tuple[Sequence[Record], list[int]]:
+        in_force = InForce(state)
+        in_force.check_writable(subject)
+        versions = _existing(state, subject)
         alive = [version for version in versions if not version.deleted]
         if permanent and alive:
             raise errors.subject_not_soft_deleted(subject)
         if not permanent and not alive:
             raise errors.subject_soft_deleted(subject)
         for version in versions if permanent else alive:
-            self._check_unreferenced(version)
+            _check_unreferenced(state, version)
         if permanent:
-            records = [self._highest_id(), *(tombstone(subject, version.version) for version in versions)]
+            records = [_highest_id(state), *(tombstone(subject, version.version) for version in versions)]
             return [*records, record("DELETE_SUBJECT", subject, None)], [version.version for version in versions]
         last = alive[-1].version
         gone = record("DELETE_SUBJECT", subject, {"subject": subject, "version": last})
-        return [gone, *self.settings.forget(subject)], [version.version for version in alive]
+        return [gone, *in_force.own_settings(subject)], [version.version for version in alive]
 
-    def _decide_delete_version(self, subject: str, number: int, permanent: bool) -> tuple[Sequence[Record], int]:
-        self.settings.check_writable(subject)
-        versions = self.existing(subject, deleted=True)
+    def _decide_delete_version(
+        self, state: RegistryState, subject: str, number: int, permanent: bool
+    ) -> tuple[Sequence[Record], int]:
+        in_force = InForce(state)
+        in_force.check_writable(subject)
+        versions = _existing(state, subject)
         alive = [version for version in versions if not version.deleted]
         if number == LATEST:
             candidates = versions if permanent else alive
             if not candidates:
                 raise errors.subject_not_found(subject)
             number = candidates[-1].version
-        version = self.state.version(subject, number)
+        version = state.version(subject, number)
         if version is None:
             raise errors.version_not_found(number)
-        self._check_unreferenced(version)
+        _check_unreferenced(state, version)
         if permanent:
             if not version.deleted:
                 raise errors.version_not_soft_deleted(subject, number)
-            return [self._highest_id(), tombstone(subject, number)], number
+            return [_highest_id(state), tombstone(subject, number)], number
         if version.deleted:
             raise errors.version_soft_deleted(subject, number)
-        last = self.settings.forget(subject) if len(alive) == 1 else []
+        last = in_force.own_settings(subject) if len(alive) == 1 else []
         return [schema_record(replace(version, deleted=True)), *last], number
-
-    def _highest_id(self) -> Record:
-        """Before a version goes for good: its id must not be given to another schema, even after compaction."""
-        return record("HIGHEST_ID", None, {"id": self.state.highest_id})
-
-    def _check_unreferenced(self, version: SchemaVersion) -> None:
-        users = self.state.users(version.subject, version.version)
-        if users:
-            raise errors.reference_exists(
-                f"One or more references exist to the schema: version {version.version} of subject "
-                f"'{version.subject}' is used by version {users[0].version} of subject '{users[0].subject}'"
-            )
-
-    def _check_references(self, content: Content) -> None:
-        for reference in content.references:
-            target = self.state.version(reference.subject, reference.version)
-            if target is None or target.deleted:
-                raise errors.invalid_schema(
-                    f"Invalid schema: no schema for the reference to '{reference.subject}' version {reference.version}"
-                )
 
     # content
 
     async def _content(self, subject: str, request: SchemaRequest, normalize: bool) -> Content:
-        normalize = normalize or self.settings.normalizes(subject)
+        normalize = normalize or InForce(self.state).normalizes(subject)
         try:
             return await self._reader.content(request, normalize=normalize)
         except errors.RegistryError:
@@ -225,17 +236,72 @@ class Registry:
         await self._log.catch_up_unless_leading()
         return await self._reader.content(request, normalize=normalize)
 
-    async def _compare(self, subject: str, content: Content, before: list[SchemaVersion], level: str) -> list[str]:
-        group = self.settings.compatibility_group(subject)
+    async def _compared_aside(self, subject: str, content: Content) -> _Compared | None:
+        """The comparison with the versions that are there now, on a thread; None when it is short and can wait."""
+        before = self.state.versions(subject)
+        content = _with_contract_of(before, content)
+        level, against = self._to_compare(InForce(self.state), subject, content, before)
+        if not _is_long(content, against):
+            return None
+        return _Compared(level, against, await self._check_aside(level, content, against))
+
+    def _to_compare(
+        self, in_force: InForce, subject: str, content: Content, before: list[SchemaVersion]
+    ) -> tuple[str, list[SchemaVersion]]:
+        """The level in force, and the versions that count for it."""
+        level = in_force.level(subject)
+        group = in_force.compatibility_group(subject)
         if group is not None:
             before = [version for version in before if _group_of(version.content, group) == _group_of(content, group)]
-        if level == "NONE" or not before:
-            return []
-        new = self._reader.parsed(content)
-        old = [(version.version, self._reader.parsed(version.content)) for version in before]
-        if len(content.schema) * len(old) < 10_000:
-            return check(level, new, old)
-        return await asyncio.to_thread(check, level, new, old)
+        return level, versions_that_count(level, before)
+
+    def _check(self, level: str, content: Content, against: Sequence[SchemaVersion]) -> list[str]:
+        old = [(version.version, self._reader.parsed(version.content)) for version in against]
+        return check(level, self._reader.parsed(content), old) if old else []
+
+    async def _check_aside(self, level: str, content: Content, against: Sequence[SchemaVersion]) -> list[str]:
+        if not _is_long(content, against):
+            return self._check(level, content, against)
+        return await asyncio.to_thread(self._check, level, content, against)
+
+
+def _is_long(content: Content, against: Sequence[SchemaVersion]) -> bool:
+    """True when comparing would keep other requests waiting."""
+    return bool(against) and len(content.schema) + sum(len(version.content.schema) for version in against) > _LONG
+
+
+def _existing(state: RegistryState, subject: str) -> list[SchemaVersion]:
+    versions = state.versions(subject, deleted=True)
+    if not versions:
+        raise errors.subject_not_found(subject)
+    return versions
+
+
+def _next_version(state: RegistryState, subject: str) -> int:
+    return 1 + max((version.version for version in state.versions(subject, deleted=True)), default=0)
+
+
+def _highest_id(state: RegistryState) -> Record:
+    """Before a version goes for good: its id must not be given to another schema, even after compaction."""
+    return record("HIGHEST_ID", None, {"id": state.highest_id})
+
+
+def _check_unreferenced(state: RegistryState, version: SchemaVersion) -> None:
+    users = state.users(version.subject, version.version)
+    if users:
+        raise errors.reference_exists(
+            f"One or more references exist to the schema: version {version.version} of subject "
+            f"'{version.subject}' is used by version {users[0].version} of subject '{users[0].subject}'"
+        )
+
+
+def _check_references(state: RegistryState, content: Content) -> None:
+    for reference in content.references:
+        target = state.version(reference.subject, reference.version)
+        if target is None or target.deleted:
+            raise errors.invalid_schema(
+                f"Invalid schema: no schema for the reference to '{reference.subject}' version {reference.version}"
+            )
 
 
 def _matching(content: Content, versions: Sequence[SchemaVersion]) -> SchemaVersion | None:

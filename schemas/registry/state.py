@@ -73,7 +73,6 @@ class SchemaVersion:
     id: int
     content: Content
     deleted: bool = False
-    timestamp: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """As ``GET /subjects/{subject}/versions/{version}`` answers."""
@@ -100,6 +99,19 @@ class RegistryState:
         self._highest_id = 0
         self.config: dict[str | None, dict[str, Any]] = {}
         self.modes: dict[str | None, str] = {}
+
+    def copy(self) -> RegistryState:
+        """A state that can be changed without changing this one."""
+        made = RegistryState()
+        made._subjects = {name: dict(versions) for name, versions in self._subjects.items()}
+        made._ids = {number: replace(entry, places=set(entry.places)) for number, entry in self._ids.items()}
+        made._id_of = dict(self._id_of)
+        made._id_of_guid = dict(self._id_of_guid)
+        made._users = {place: set(users) for place, users in self._users.items()}
+        made._highest_id = self._highest_id
+        made.config = dict(self.config)
+        made.modes = dict(self.modes)
+        return made
 
     # reading
 
@@ -165,14 +177,14 @@ class RegistryState:
 
     # applying the log
 
-    def apply(self, key: dict[str, Any], value: dict[str, Any] | None, timestamp: int = 0) -> None:
+    def apply(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
         """Apply one record; keys that are not known (of other registries) change nothing.
 
         Raises KeyError, TypeError or ValueError for a record that is not of the layout; the state is then unchanged.
         """
         match key.get("keytype"):
             case "SCHEMA":
-                self._apply_schema(key, value, timestamp)
+                self._apply_schema(key, value)
             case "DELETE_SUBJECT":
                 if value is not None:
                     self._delete_up_to(str(key["subject"]), int(value["version"]))
@@ -186,7 +198,7 @@ class RegistryState:
             case _:
                 pass
 
-    def _apply_schema(self, key: dict[str, Any], value: dict[str, Any] | None, timestamp: int) -> None:
+    def _apply_schema(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
         subject, version = str(key["subject"]), int(key["version"])
         if value is None:
             self._remove(subject, version)
@@ -197,7 +209,6 @@ class RegistryState:
             id=int(value["id"]),
             content=content_of(value),
             deleted=bool(value.get("deleted", False)),
-            timestamp=timestamp,
         )
         self._remove(subject, version)
         self._subjects.setdefault(subject, {})[version] = made
@@ -235,6 +246,12 @@ class RegistryState:
             if self._id_of.get(entry.content) == gone.id:
                 del self._id_of[entry.content]
                 self._id_of_guid.pop(entry.content.guid, None)
+
+
+def apply_bytes(state: RegistryState, key: bytes | None, value: bytes | None) -> None:
+    """Apply one record of the log as it is; raises ValueError, KeyError or TypeError when it is not of the layout."""
+    if key is not None:
+        state.apply(orjson.loads(key), None if value is None else orjson.loads(value))
 
 
 def content_of(value: dict[str, Any]) -> Content:

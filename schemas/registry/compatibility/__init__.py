@@ -6,7 +6,7 @@ field by its path.
 
 from __future__ import annotations
 
-from schemas.registry.compatibility.levels import LEVELS, check
+from schemas.registry.compatibility.levels import LEVELS, check, versions_that_count
 from schemas.registry.compatibility.resolution import incompatibilities
 
-__all__ = ["LEVELS", "check", "incompatibilities"]
+__all__ = ["LEVELS", "check", "incompatibilities", "versions_that_count"]

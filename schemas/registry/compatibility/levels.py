@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from schemas.registry.avro import AvroSchema
 from schemas.registry.compatibility.resolution import incompatibilities
+
+_Version = TypeVar("_Version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,19 @@ LEVELS: dict[str, _Level] = {
 }
 
 
+def versions_that_count(level: str, versions: Sequence[_Version]) -> list[_Version]:
+    """Those of a subject's *versions* (ascending) that a new schema is compared with at this level."""
+    rule = LEVELS[level]
+    if not (rule.reads_old or rule.read_by_old):
+        return []
+    return list(versions if rule.transitive else versions[-1:])
+
+
 def check(level: str, new: AvroSchema, earlier: Sequence[tuple[int, AvroSchema]]) -> list[str]:
     """Why *new* may not follow the *earlier* versions (number, schema; ascending) at this level; none when it may."""
     rule = LEVELS[level]
     messages: list[str] = []
-    compared = earlier if rule.transitive else earlier[-1:]
-    for number, old in reversed(compared):
+    for number, old in reversed(versions_that_count(level, earlier)):
         if rule.reads_old:
             found = incompatibilities(reader=new.root, writer=old.root)
             messages += [f"new schema cannot read version {number}: {message}" for message in found]

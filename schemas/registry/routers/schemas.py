@@ -16,16 +16,14 @@ def routes(registry: Registry) -> list[Route]:
     """The routes of this resource."""
     state = registry.state
 
-    def wanted(request: Request) -> tuple[int, Content]:
+    async def wanted(request: Request) -> tuple[int, Content]:
         text = request.path_params["id"]
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else -1
-        content = state.content(number)
-        if content is None:
-            raise schema_not_found(number if number >= 0 else None)
-        return number, content
+        if not (text.isascii() and text.isdigit() and len(text) < 11):
+            raise schema_not_found()
+        return int(text), await registry.content(int(text))
 
     async def by_id(request: Request) -> Response:
-        _, content = wanted(request)
+        _, content = await wanted(request)
         answer = content.as_json()
         if flag(request, "fetchMaxId"):
             answer["maxId"] = state.highest_id
@@ -39,15 +37,15 @@ def routes(registry: Registry) -> list[Route]:
         return json_response({"id": number} | content.as_json())
 
     async def text(request: Request) -> Response:
-        return json_response(wanted(request)[1].schema.encode())
+        return json_response((await wanted(request))[1].schema.encode())
 
     async def subjects(request: Request) -> Response:
-        number, _ = wanted(request)
+        number, _ = await wanted(request)
         places = [place for place in state.places(number) if flag(request, "deleted") or not place.deleted]
         return json_response(page(request, list(dict.fromkeys(place.subject for place in places))))
 
     async def versions(request: Request) -> Response:
-        number, _ = wanted(request)
+        number, _ = await wanted(request)
         places = [place for place in state.places(number) if flag(request, "deleted") or not place.deleted]
         return json_response(page(request, [{"subject": at.subject, "version": at.version} for at in places]))
 
