@@ -17,6 +17,8 @@ Record = tuple[bytes, bytes | None]
 #: The header that tells a writer that its own transaction has been read.
 TAG = "zhida-write"
 MAX_RECORD = 4_000_000
+#: A broker that fences by closing the connection (Tansu) is told from a slow one by this: asking again is always sound.
+_COMMIT_SECONDS = 4.0
 # librdkafka reports being fenced and reconnecting as errors; both are dealt with here and logged where they matter.
 librdkafka_log = logging.getLogger(f"{__name__}.librdkafka")
 librdkafka_log.setLevel(logging.CRITICAL + 1)
@@ -75,9 +77,9 @@ class FencedWriter:
             for at, (key, value) in enumerate(records, start=1):
                 headers: list[tuple[str, str | bytes | None]] = [(TAG, tag)] if at == len(records) else []
                 producer.produce(self._topic, value, key, partition=0, headers=headers, on_delivery=delivered)
-            producer.commit_transaction(self._timeout)
+            producer.commit_transaction(min(self._timeout, _COMMIT_SECONDS))
         except (KafkaException, BufferError) as error:
-            self.drop(abort=True)
+            self.drop(abort=isinstance(error, BufferError) or error.args[0].txn_requires_abort())
             raise LostLead(str(error)) from None
         if failed:
             self.drop(abort=True)
