@@ -24,8 +24,12 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalErr
 from schemas.connection import ClickHouseConnection
 from sinks.base import SinkError, SinkUnavailable
 
-#: Rows must be on disk when an insert returns; the engine's default would gather them for up to 200 ms.
-INSERT_SETTINGS = {"async_insert": "0"}
+#: Rows must be stored when an insert returns (async_insert would gather them for up to 200 ms); sorting out duplicates
+#: is left to the merges, which do it anyway; and a log entry costs as much as a small insert.
+INSERT_SETTINGS = {"async_insert": "0", "optimize_on_insert": "0", "log_queries": "0"}
+#: Up to this many rows, more threads only cost time.
+SMALL_INSERT = 2000
+_SMALL_INSERT_SETTINGS = {**INSERT_SETTINGS, "max_threads": "1", "max_insert_threads": "1"}
 
 
 def open_client(connection: ClickHouseConnection) -> Client:
@@ -91,9 +95,8 @@ def insert(client: Client, database: str, table: str, frame: pl.DataFrame) -> No
     """Insert a frame by column names; does nothing for an empty one."""
     if frame.height:
         arrow = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-        client.insert_arrow(
-            quote_identifier(table), arrow, database=quote_identifier(database), settings=INSERT_SETTINGS
-        )
+        settings = INSERT_SETTINGS if frame.height > SMALL_INSERT else _SMALL_INSERT_SETTINGS
+        client.insert_arrow(quote_identifier(table), arrow, database=quote_identifier(database), settings=settings)
 
 
 class ClientPool:

@@ -77,7 +77,9 @@ def _create(database: str, table: Table) -> str:
     order = ", ".join(quote_identifier(name) for name in table.order_by)
     return (
         f"CREATE TABLE IF NOT EXISTS {qualified(database, table.name)} ({', '.join(parts)}) "
-        f"ENGINE = {table.engine} ORDER BY ({order}) COMMENT '{LAYOUT_PREFIX}{LAYOUT}'"
+        f"ENGINE = {table.engine} ORDER BY ({order}) "
+        f"SETTINGS index_granularity = {table.granularity}, min_bytes_for_wide_part = {table.compact_up_to} "
+        f"COMMENT '{LAYOUT_PREFIX}{LAYOUT}'"
     )
 
 

@@ -26,7 +26,7 @@ from sinks.payload import decode
 VERDICTS = ("accepted", "suspect", "rejected", "quarantined")
 
 #: Seconds that newest_rejects looks back, step by step, before it reads the whole history.
-_REJECT_WINDOWS = (60.0, 3600.0, 86400.0, None)
+_REJECT_WINDOWS = (60.0, 3600.0, None)
 _AUDIT_SCHEMA = pl.Schema(
     {"at": pl.Datetime("ms", "UTC"), **dict.fromkeys(("who", "what", "why", "source", "outcome"), pl.String())}
 )

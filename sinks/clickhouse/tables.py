@@ -41,6 +41,10 @@ class Table:
     order_by: tuple[str, ...]
     computed: tuple[tuple[str, str, str], ...] = ()  # name, type, expression
     indexes: tuple[str, ...] = ()
+    #: Rows between two entries of the sparse key: small where single records are looked up, for each is read whole.
+    granularity: int = 8192
+    #: Bytes up to which a part keeps all its columns in one file: one read a record instead of one a column.
+    compact_up_to: int = 10 * 1024**2
 
 
 def records_table(dataset: Dataset) -> str:
@@ -75,6 +79,8 @@ def _records(dataset: Dataset) -> Table:
         engine="ReplacingMergeTree(ordering, is_deleted)",
         order_by=("unit", "record_id"),
         computed=(("ordering", "Int128", _ORDERING),),
+        granularity=1024,
+        compact_up_to=1024**3,
     )
 
 
@@ -83,6 +89,7 @@ _SUBJECT_INDEX = Table(
     columns={"subject": _TEXT, "dataset": _CODE, "unit": _TEXT, "record_id": _TEXT},
     engine="ReplacingMergeTree",
     order_by=("subject", "dataset", "unit", "record_id"),
+    granularity=1024,
 )
 
 _VERDICTS = Table(
