@@ -14,9 +14,9 @@ from typing import Any, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rules.checks.base import RowNames
+from rules.checks.base import RowNames, Screen
 from rules.errors import suggest
-from rules.text import blank, may_be_blank
+from rules.text import may_be_blank
 from schemas.catalog import DatasetField
 
 _UTF8_MOST = 4
@@ -71,32 +71,18 @@ class Condition(BaseModel):
                     raise ValueError(f"{field.name} is never {value!r}{suggest(value, field.enumeration)}")
         return self
 
-    def screen(self, field: DatasetField) -> pl.Expr:
-        """A cheap mask that is true wherever the condition holds."""
-        column = pl.col(field.name)
-        if self.present is False:
-            return column.is_null() | may_be_blank(column) if field.type == "string" else column.is_null()
-        if self.present:
-            return column.is_not_null()
-        if self.contains:
-            return self._has_element(column)
-        if self.lacks:
-            return ~self._has_element(column)
-        if self.length is not None:
-            return column.str.len_bytes().is_between(self.length, _UTF8_MOST * self.length)
-        return self.holds(field)
-
-    def holds(self, field: DatasetField) -> pl.Expr:
-        """The exact mask; null counts as false."""
+    def screen(self, field: DatasetField) -> Screen:
+        """True wherever the condition holds, and for few others; null counts as false."""
         column = pl.col(field.name)
         if self.present is not None:
-            empty = column.is_null() | blank(column) if field.type == "string" else column.is_null()
-            return ~empty if self.present else empty
+            if field.type == "string" and not self.present:
+                return may_be_blank
+            return column.is_not_null() if self.present else column.is_null()
         if self.equals:
             return reduce(or_, (column == value for value in self.equals))
         if self.length is not None:
-            return (column.str.len_chars() == self.length) & ~blank(column)
-        return self._has_element(column) if self.contains else ~self._has_element(column) & ~blank(column)
+            return column.str.len_bytes().is_between(self.length, _UTF8_MOST * self.length)
+        return self._has_element(column) if self.contains else ~self._has_element(column)
 
     def _has_element(self, column: pl.Expr) -> pl.Expr:
         """True where an element of the joined list is one of the values."""

@@ -6,18 +6,17 @@ two characters at a time, and one table per pair of positions holds what the pai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache, lru_cache
 from operator import mul
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-Bytes = npt.NDArray[np.uint8]
+from rules.strings import Bytes, Mask
+
 Table = npt.NDArray[np.int32]
-Mask = npt.NDArray[np.bool_]
 
 WIDTH = 18
 _NO_VALUE = 255
@@ -86,34 +85,36 @@ def id_number_is_valid(number: str, today: date, regions: Iterable[str] = ID_REG
     )
 
 
-def uscc_failing(column: pl.Series) -> pl.Series:
-    """A mask over *column*: true where a string is there and is not a valid code."""
-    return _failing(column, _uscc_matrix_fails)
+def uscc_fails(matrix: Bytes) -> Mask:
+    """One code a row of an (n, 18) matrix of bytes: true where it is not valid."""
+    tables, sum_fails, organisation_fails = _uscc_tables()
+    total = _totals(matrix, tables)
+    organisation = (total >> _ORGANISATION_SHIFT) & (len(organisation_fails) - 1)
+    fails: Mask = sum_fails.take(total & _SUM_BITS)
+    fails |= organisation_fails.take(organisation)
+    fails |= total >= 1 << _INVALID_SHIFT
+    return fails
 
 
-def id_number_failing(column: pl.Series, today: date, regions: tuple[str, ...] = ID_REGIONS) -> pl.Series:
-    """A mask over *column*: true where a string is there and is not a valid identity number."""
-    return _failing(column, lambda matrix: _id_matrix_fails(matrix, today, regions))
+def id_number_fails(matrix: Bytes, today: date, regions: tuple[str, ...] = ID_REGIONS) -> Mask:
+    """One identity number a row of an (n, 18) matrix of bytes: true where it is not valid as of *today*."""
+    tables, sum_fails = _id_tables(regions)
+    total = _totals(matrix, tables)
+    fails: Mask = sum_fails.take(total & _SUM_BITS)
+    fails |= total >= 1 << _INVALID_SHIFT
+    digits = matrix[:, 6:14].astype(np.int32) - ord("0")
+    year = digits[:, :4] @ np.array([1000, 100, 10, 1], np.int32)
+    month, day = digits[:, 4] * 10 + digits[:, 5], digits[:, 6] * 10 + digits[:, 7]
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    month_exists = (month >= 1) & (month <= 12)
+    days = _DAYS[np.where(month_exists, month, 0)] + (leap & (month == 2))
+    born = year * 10000 + month * 100 + day
+    latest = today.year * 10000 + today.month * 100 + today.day
+    fails |= ~month_exists | (day < 1) | (day > days) | (year < _FIRST_BIRTH_YEAR) | (born > latest)
+    return fails
 
 
-def _failing(column: pl.Series, fails: Callable[[Bytes], Mask]) -> pl.Series:
-    """Whatever is not 18 bytes long fails; the rest is put to *fails* as one (n, 18) matrix of bytes."""
-    sized = column.str.len_bytes() == WIDTH
-    if column.null_count() == 0 and sized.all():
-        return pl.Series(column.name, fails(_matrix(column)))
-    mask = (~sized).fill_null(value=False).to_numpy(writable=True)
-    picked = column.filter(sized)
-    if len(picked):
-        mask[sized.arg_true().to_numpy()] = fails(_matrix(picked))
-    return pl.Series(column.name, mask)
-
-
-def _matrix(column: pl.Series) -> Bytes:
-    """The bytes of a column of strings that are all 18 bytes long and not null."""
-    array = column.to_arrow()
-    _, offsets, content = array.buffers()
-    first = int(np.frombuffer(offsets, np.int64, count=1, offset=8 * array.offset)[0])
-    return np.frombuffer(content, np.uint8, count=WIDTH * len(column), offset=first).reshape(-1, WIDTH)
+_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int32)
 
 
 # A cell of a pair table: bits 0-13 the sum for modulus 31 (or 11 for identity numbers), bits 14-25 the sum of the
@@ -152,7 +153,9 @@ def _uscc_tables() -> tuple[list[Table], Mask, Mask]:
     for at, weight in enumerate(USCC_WEIGHTS):
         column = _contributions(_USCC_VALUES, weight)
         if 8 <= at <= 15:
-            column = _both(column, _contributions(_ORGANISATION_VALUES, ORGANISATION_WEIGHTS[at - 8], _ORGANISATION_SHIFT))
+            column = _both(
+                column, _contributions(_ORGANISATION_VALUES, ORGANISATION_WEIGHTS[at - 8], _ORGANISATION_SHIFT)
+            )
         elif at == 16:
             column = _both(column, _contributions(_DIGITS_AND_X, 1, _ORGANISATION_SHIFT))
         elif 2 <= at <= 7:
@@ -178,35 +181,7 @@ def _id_tables(regions: tuple[str, ...]) -> tuple[list[Table], Mask]:
 
 def _totals(matrix: Bytes, tables: list[Table]) -> npt.NDArray[np.int32]:
     pairs = matrix.view("<u2")
-    total = tables[0][pairs[:, 0]]
+    total = tables[0].take(pairs[:, 0])
     for at in range(1, len(tables)):
-        total += tables[at][pairs[:, at]]
+        total += tables[at].take(pairs[:, at])
     return total
-
-
-def _uscc_matrix_fails(matrix: Bytes) -> Mask:
-    tables, sum_fails, organisation_fails = _uscc_tables()
-    total = _totals(matrix, tables)
-    invalid = total >= 1 << _INVALID_SHIFT
-    organisation = (total >> _ORGANISATION_SHIFT) & (len(organisation_fails) - 1)
-    fails: Mask = invalid | sum_fails[total & _SUM_BITS] | organisation_fails[organisation]
-    return fails
-
-
-def _id_matrix_fails(matrix: Bytes, today: date, regions: tuple[str, ...]) -> Mask:
-    tables, sum_fails = _id_tables(regions)
-    total = _totals(matrix, tables)
-    fails: Mask = (total >= 1 << _INVALID_SHIFT) | sum_fails[total & _SUM_BITS]
-    digits = matrix[:, 6:14].astype(np.int32) - ord("0")
-    year = digits[:, :4] @ np.array([1000, 100, 10, 1], np.int32)
-    month, day = digits[:, 4] * 10 + digits[:, 5], digits[:, 6] * 10 + digits[:, 7]
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    month_exists = (month >= 1) & (month <= 12)
-    days = _DAYS[np.where(month_exists, month, 0)] + (leap & (month == 2))
-    born = year * 10000 + month * 100 + day
-    latest = today.year * 10000 + today.month * 100 + today.day
-    fails |= ~month_exists | (day < 1) | (day > days) | (year < _FIRST_BIRTH_YEAR) | (born > latest)
-    return fails
-
-
-_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int32)

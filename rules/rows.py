@@ -1,15 +1,15 @@
-"""Rules as one generated Python function a dataset: the reference evaluator.
+"""Rules as generated Python: one function a dataset, the reference evaluator, and one function a rule.
 
-It judges small batches, the records of a batch that could not be decoded as columns, and everything in tests. The
-source has one test a rule, in library order::
+The first judges small batches, the records of a batch that could not be decoded as columns, and everything in tests;
+the second confirms what a column screen has picked. Both are made of the same source, one test a rule::
 
-    if when and value is there and check fails: add the rule's number
+    when and value is there and check fails and not deleted
 
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -19,51 +19,66 @@ from schemas.catalog import Dataset
 
 #: Record and context in, the numbers of the broken rules out; None when there are none.
 RowFunction = Callable[[Mapping[str, Any], JudgeContext], "list[int] | None"]
+#: Columns of values of the fields that the rule reads, the places to look at and context in; the failing places out.
+RuleFunction = Callable[[Sequence[list[Any]], list[int], JudgeContext], list[int]]
+
+DELETED = "deleted"
 
 
 def compile_rows(dataset: Dataset, rules: tuple[Rule, ...]) -> RowFunction:
     """One function for all *rules*. A record must hold every field that they read."""
-    source, constants = row_source(dataset, rules)
-    namespace: dict[str, Any] = dict(constants)
-    # The source is made of our own templates; text from rule files is bound as constants (RowNames.bind), never pasted.
-    exec(compile(source, f"<rules of {dataset.code}>", "exec"), namespace)  # noqa: S102
-    function: RowFunction = namespace["judge"]
-    return function
-
-
-def row_source(dataset: Dataset, rules: tuple[Rule, ...]) -> tuple[str, dict[str, Any]]:
-    """The function's source and the constants that it names."""
-    read = sorted({"deleted"}.union(*(rule.reads for rule in rules)))
-    names = RowNames({field: f"v{number}" for number, field in enumerate(read)})
-    if len(read) == 1:  # an itemgetter of one name returns the bare value
-        read = [*read, *read]
-    names.constants["fields"] = itemgetter(*read)
+    read = sorted({DELETED}.union(*(rule.reads for rule in rules)))
+    names = _names(read)
+    names.constants["fields"] = itemgetter(*read, DELETED)  # of one name alone it would return the bare value
     lines = [
         "def judge(record, context):",
-        f"    {', '.join(names.local(field) for field in read)} = fields(record)",
-        "    today = context.today",
-        "    units = context.units",
+        f"    {', '.join(names.local(field) for field in read)}, _ = fields(record)",
+        "    today, units = context.today, context.units",
         "    broken = None",
     ]
     for number, rule in enumerate(rules):
-        lines.append(f"    if {_failing(dataset, rule, names)}:")
+        lines.append(f"    if {failing_source(dataset, rule, names)}:")
         lines.append(f"        if broken is None: broken = [{number}]")
         lines.append(f"        else: broken.append({number})")
     lines.append("    return broken")
-    return "\n".join(lines) + "\n", names.constants
+    function: RowFunction = _compiled(lines, names, f"<rules of {dataset.code}>")
+    return function
 
 
-def _failing(dataset: Dataset, rule: Rule, names: RowNames) -> str:
+def compile_rule(dataset: Dataset, rule: Rule) -> tuple[tuple[str, ...], RuleFunction]:
+    """One function for *rule* alone, over columns of the fields that it reads, which are named in order."""
+    read = tuple(sorted({rule.field, *rule.reads, *(() if rule.check.checks_deleted else (DELETED,))}))
+    names = _names(read)
+    values = "".join(f", {names.local(field)}" for field in read)
+    lines = [
+        "def failing(columns, places, context):",
+        "    today, units = context.today, context.units",
+        "    rows = zip(places, *(map(column.__getitem__, places) for column in columns))",
+        f"    return [at for at{values} in rows if {failing_source(dataset, rule, names)}]",
+    ]
+    return read, _compiled(lines, names, f"<rule {rule.id}>")
+
+
+def failing_source(dataset: Dataset, rule: Rule, names: RowNames) -> str:
     """Source that is true when the record breaks *rule*; the cheap and mostly false parts stand first."""
     field = dataset.by_name[rule.field]
     value = names.local(rule.field)
-    terms = []
-    if not rule.check.sees_blank:
-        terms.append(f"{value} is not None")
+    terms = [] if rule.check.sees_blank else [f"{value} is not None"]
     terms += [condition.row(dataset.by_name[name], names) for name, condition in rule.when.items()]
     terms.append(rule.check.row(field, names))
     if not rule.check.sees_blank and field.type == "string":
         terms.append(f"{value} and not {value}.isspace()")
     if not rule.check.checks_deleted:
-        terms.append(f"not {names.local('deleted')}")
+        terms.append(f"not {names.local(DELETED)}")
     return " and ".join(terms)
+
+
+def _names(fields: Sequence[str]) -> RowNames:
+    return RowNames({field: f"v{number}" for number, field in enumerate(fields)})
+
+
+def _compiled(lines: list[str], names: RowNames, title: str) -> Any:
+    namespace: dict[str, Any] = dict(names.constants)
+    # The source is made of our own templates; text from rule files is bound as constants (RowNames.bind), never pasted.
+    exec(compile("\n".join(lines) + "\n", title, "exec"), namespace)  # noqa: S102
+    return namespace[lines[0].split("(")[0].removeprefix("def ")]

@@ -9,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import polars as pl
 
 from rules.checks.base import JudgeContext
-from rules.columns import Broken, ColumnRules
+from rules.columns import ColumnRules
 from rules.errors import RuleError
 from rules.loader import read_library
 from rules.masking import shown
@@ -24,7 +23,6 @@ from schemas.catalog import Catalog, Dataset
 from schemas.verdict import Violation
 
 LIBRARY_DIR = Path(__file__).parent / "library"
-_EPOCH_DAYS_OF_PYTHON = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 1970-01-01
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,6 @@ class DatasetRules:
     def __init__(self, dataset: Dataset, rules: tuple[Rule, ...]) -> None:
         self.dataset = dataset
         self.rules = rules
-        self._rejects = np.array([rule.severity == "reject" for rule in rules], np.bool_)
         self._row: RowFunction = compile_rows(dataset, rules)
         self._nulls: dict[str, Any] = {field.name: None for field in dataset.fields}
         self._columns: tuple[JudgeContext, ColumnRules] | None = None
@@ -63,15 +60,18 @@ class DatasetRules:
 
     def judge_columns(self, frame: pl.DataFrame, context: JudgeContext) -> Judgement:
         """Every rule that each row of *frame* (columns as in ``Dataset.polars_schema``) breaks."""
-        broken = self._compiled(context).broken(frame)
-        if broken is None:
-            return Judgement({}, [], [])
-        violations: dict[int, list[Violation]] = {}
-        for row, violation in zip(broken.rows.tolist(), self._violations(broken), strict=True):
-            violations.setdefault(row, []).append(violation)
-        rejected = np.unique(broken.rows[self._rejects[broken.rules]])
-        suspect = np.setdiff1d(broken.rows, rejected)
-        return Judgement({row: tuple(found) for row, found in violations.items()}, rejected.tolist(), suspect.tolist())
+        found: dict[int, list[Violation]] = {}
+        rejected: set[int] = set()
+        for broken in self._compiled(context).broken(frame):
+            for row, value in zip(broken.rows, broken.values, strict=True):
+                found.setdefault(row, []).append(self._violation(broken.number, value))
+            if self.rules[broken.number].severity == "reject":
+                rejected.update(broken.rows)
+        return Judgement(
+            {row: tuple(found[row]) for row in sorted(found)},
+            rejected=sorted(rejected),
+            suspect=sorted(found.keys() - rejected),
+        )
 
     def _compiled(self, context: JudgeContext) -> ColumnRules:
         """Expressions hold the day and the units, so they are compiled again when one of these changes."""
@@ -79,30 +79,10 @@ class DatasetRules:
             self._columns = (context, ColumnRules(self.dataset, self.rules, context))
         return self._columns[1]
 
-    def _violations(self, broken: Broken) -> list[Violation]:
-        """One violation for each pair, in their order; values are fetched a rule at a time."""
-        found: list[Violation | None] = [None] * len(broken.rules)
-        for number in np.unique(broken.rules).tolist():
-            places = np.flatnonzero(broken.rules == number)
-            column = broken.picked.get_column(self.rules[number].field)[broken.rows_picked[places]]
-            for place, value in zip(places.tolist(), _values(column), strict=True):
-                found[place] = self._violation(number, value)
-        return [violation for violation in found if violation is not None]
-
     def _violation(self, number: int, value: Any) -> Violation:
         rule = self.rules[number]
         pii = self.dataset.by_name[rule.field].pii
         return Violation(rule.id, rule.dimension, rule.severity, rule.field, shown(value, pii), rule.zh, rule.en)
-
-
-def _values(column: pl.Series) -> list[Any]:
-    """Python values; a date that Python has no date for is told by its days since 1970-01-01."""
-    if column.dtype != pl.Date():
-        return column.to_list()
-    days = column.to_physical()
-    if days.is_between(*_EPOCH_DAYS_OF_PYTHON).all():
-        return column.to_list()
-    return [f"1970-01-01{day:+d}d" if day is not None else None for day in days.to_list()]
 
 
 class RuleSet:

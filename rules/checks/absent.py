@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from rules.checks.base import Check, JudgeContext, RowNames
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import DatasetField
 from schemas.types import TYPES
 
@@ -16,7 +16,7 @@ class Absent(Check):
 
     types: ClassVar[frozenset[str]] = frozenset(TYPES)
 
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Anything that is there."""
         return pl.col(field.name).is_not_null()
 

@@ -1,11 +1,12 @@
 """The contract of a check kind: one class in one file of this folder; the file's name is the kind.
 
-A check is written twice, for columns and for rows, and a property test holds both to the same outcome:
+A check says what fails twice:
 
-- :meth:`Check.screen` is a Polars expression over the whole batch. It must be true for every row that fails, may be
-  true for a few that pass, and has to be cheap: it is paid for every record. Null counts as false.
-- :meth:`Check.fails` is the exact expression; it sees only the rows that some screen has let through.
-- :meth:`Check.row` is the source of a Python expression that is true when one value fails.
+- :meth:`Check.screen` for a whole batch: a Polars expression, or a function of a column of strings. It is paid for
+  every record, so it has to be cheap: it must be true for every row that fails, and may be true for some that pass.
+  Null counts as false.
+- :meth:`Check.row` for one record, exactly: the source of a Python expression that is true when the value fails. It
+  judges single records, and those of a batch that the screen has picked.
 
 Unless ``sees_blank`` is set a check is only asked about values that are there: null and blank strings pass before it is
 asked (in :meth:`screen` a blank may count either way).
@@ -21,7 +22,11 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from rules.strings import Mask, StringColumn
 from schemas.catalog import Dataset, DatasetField
+
+#: What stands for a batch: an expression over its frame, or a function of the rule's own column.
+Screen = pl.Expr | Callable[[StringColumn], Mask]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +78,10 @@ class Check(BaseModel):
         """Fields beside the rule's own that the check reads."""
         return ()
 
-    def screen(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
-        """A cheap mask over the batch: true for every failing row. By default the exact one."""
-        return self.fails(field, context)
-
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
-        """The exact mask of failing rows."""
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
+        """True for every row of a batch that fails, and for few others."""
         raise NotImplementedError
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Source of an expression that is true when the value in ``names.local(field.name)`` fails."""
         raise NotImplementedError
-
-
-def mask_of(column: pl.Expr, failing: Callable[[pl.Series], pl.Series]) -> pl.Expr:
-    """An expression that computes a boolean mask by a vectorised Python function of the whole column."""
-    return column.map_batches(failing, return_dtype=pl.Boolean())

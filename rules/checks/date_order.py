@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import polars as pl
 from pydantic import model_validator
 
-from rules.checks.base import Check, JudgeContext, RowNames
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from rules.errors import suggest
 from schemas.catalog import Dataset, DatasetField
 
@@ -41,7 +41,7 @@ class DateOrder(Check):
         """The date that is compared with."""
         return (self._other,)
 
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Out of order; null where either date is."""
         column, other = pl.col(field.name), pl.col(self._other)
         return column < other if self.after is None else column <= other

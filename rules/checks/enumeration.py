@@ -10,7 +10,7 @@ from typing import Self
 import polars as pl
 from pydantic import Field
 
-from rules.checks.base import Check, JudgeContext, RowNames
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import Dataset, DatasetField
 
 #: Up to here comparing with each value is cheaper than hashing.
@@ -34,7 +34,7 @@ class Enumeration(Check):
             raise ValueError(f"a value contains the separator {self.separator!r}")
         return self.model_copy(update={"values": values})
 
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Not a value; or, in a list, some element is not."""
         column = pl.col(field.name)
         if self.separator is not None:

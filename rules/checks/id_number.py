@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-import polars as pl
 from pydantic import field_validator
 
-from rules.checks.base import Check, JudgeContext, RowNames, mask_of
-from rules.identifiers import ID_REGIONS, id_number_failing, id_number_is_valid
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
+from rules.identifiers import ID_REGIONS, WIDTH, id_number_fails, id_number_is_valid
 from schemas.catalog import DatasetField
 
 
@@ -24,9 +23,10 @@ class IdNumber(Check):
             raise ValueError(f"a region is two digits, not {wrong[0]!r}")
         return regions
 
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
-        """Not a valid number as of today."""
-        return mask_of(pl.col(field.name), partial(id_number_failing, today=context.today, regions=self.regions))
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
+        """Not 18 bytes long, or not valid."""
+        fails = partial(id_number_fails, today=context.today, regions=self.regions)
+        return lambda column: column.failing(WIDTH, fails)
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Not a valid number as of today."""

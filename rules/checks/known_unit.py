@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from rules.checks.base import Check, JudgeContext, RowNames
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import DatasetField
 
 
@@ -16,10 +16,10 @@ class KnownUnit(Check):
     sees_blank: ClassVar[bool] = True
     checks_deleted: ClassVar[bool] = True
 
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Not registered, or null."""
         units = pl.Series(sorted(context.units), dtype=pl.String())
-        return ~pl.col(field.name).is_in(units.implode(), nulls_equal=False).fill_null(value=False)
+        return ~pl.col(field.name).is_in(units.implode(), nulls_equal=True)
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Not registered, or null."""

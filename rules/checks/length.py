@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Self
 
-import polars as pl
 from pydantic import Field
 
-from rules.checks.base import Check, JudgeContext, RowNames
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import Dataset, DatasetField
 
 _UTF8_MOST = 4
@@ -30,16 +29,12 @@ class Length(Check):
             raise ValueError(f"min {self.min} is more than max {most}")
         return self.model_copy(update={"max": most})
 
-    def screen(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Bytes instead of characters: a character has one to four, and bytes are counted already."""
-        size = pl.col(field.name).str.len_bytes()
-        too_long = size > self.max
-        return too_long | (size <= _UTF8_MOST * (self.min - 1)) if self.min > 1 else too_long
-
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
-        """Characters outside the bounds."""
-        size = pl.col(field.name).str.len_chars()
-        return (size > self.max) | (size < self.min)
+        most, least = self.max or 0, _UTF8_MOST * (self.min - 1)
+        if least <= 0:
+            return lambda column: column.lengths > most
+        return lambda column: (column.lengths > most) | (column.lengths <= least)
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Characters outside the bounds."""

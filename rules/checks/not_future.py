@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from rules.checks.base import Check, JudgeContext, RowNames
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import DatasetField
 
 
@@ -15,7 +15,7 @@ class NotFuture(Check):
 
     types: ClassVar[frozenset[str]] = frozenset({"date"})
 
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """After today."""
         return pl.col(field.name) > context.today
 

@@ -8,7 +8,7 @@ import warnings
 import polars as pl
 from pydantic import field_validator
 
-from rules.checks.base import Check, JudgeContext, RowNames
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import DatasetField
 
 #: Character classes by letter (\\d, \\w, \\s, \\b), groups with options, anchors and open lower bounds differ in Rust.
@@ -34,7 +34,7 @@ class Pattern(Check):
             raise ValueError(f"not a usable regular expression: {error}") from error
         return pattern
 
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """No match of the whole value."""
         return ~pl.col(field.name).str.contains(_anchored(self.pattern))
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from pydantic import model_validator
 
-from rules.checks.base import Check, JudgeContext, RowNames
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import Dataset, DatasetField
 from schemas.types import TYPES
 
@@ -53,10 +53,13 @@ class Range(Check):
             if bound is not None:
                 yield name, bound
 
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Beyond a bound."""
         column, dtype = pl.col(field.name), TYPES[field.type].polars
-        return reduce(or_, (_FAILING[name][0](column, pl.lit(bound, dtype=dtype)) for name, bound in self._bounds()))
+        beyond: list[pl.Expr] = [
+            _FAILING[name][0](column, pl.lit(bound, dtype=dtype)) for name, bound in self._bounds()
+        ]
+        return reduce(or_, beyond)
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Beyond a bound."""

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import polars as pl
 
-from rules.checks.base import Check, JudgeContext, RowNames
-from rules.text import blank, may_be_blank
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
+from rules.text import may_be_blank
 from schemas.catalog import DatasetField
 from schemas.types import TYPES
 
@@ -18,15 +18,9 @@ class Required(Check):
     types: ClassVar[frozenset[str]] = frozenset(TYPES)
     sees_blank: ClassVar[bool] = True
 
-    def screen(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Null, or starting with what may be white space."""
-        column = pl.col(field.name)
-        return column.is_null() | may_be_blank(column) if field.type == "string" else column.is_null()
-
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
-        """Null or blank."""
-        column = pl.col(field.name)
-        return column.is_null() | blank(column) if field.type == "string" else column.is_null()
+        return may_be_blank if field.type == "string" else pl.col(field.name).is_null()
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Null or blank."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import polars as pl
-
-from rules.checks.base import Check, JudgeContext, RowNames, mask_of
-from rules.identifiers import uscc_failing, uscc_is_valid
+from rules.checks.base import Check, JudgeContext, RowNames, Screen
+from rules.identifiers import WIDTH, uscc_fails, uscc_is_valid
 from schemas.catalog import DatasetField
 
 
 class Uscc(Check):
     """No parameters."""
 
-    def fails(self, field: DatasetField, context: JudgeContext) -> pl.Expr:
-        """Not a valid code."""
-        return mask_of(pl.col(field.name), uscc_failing)
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
+        """Not 18 bytes long, or not valid."""
+        return lambda column: column.failing(WIDTH, uscc_fails)
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Not a valid code."""
