@@ -17,7 +17,7 @@ VERDICT_COLUMNS = pl.Schema(
         "source_offset": pl.Int64(),
         "dataset": pl.String(),
         "unit": pl.String(),  # "" where unknown
-        "city": pl.String(),  # GB/T 2260 code of the unit's city, "" where unknown; the province's own code for its units
+        "city": pl.String(),  # GB/T 2260 code of the unit's city (a provincial unit: the province's); "" where unknown
         "record_id": pl.String(),  # "" where unknown
         "version": pl.Int64(),  # 0 where unknown
         "subject": pl.String(),  # USCC, reg:<number>, p:<keyed hash> or ""
@@ -35,8 +35,8 @@ VERDICT_COLUMNS = pl.Schema(
 class GovernedBatch:
     """Judged messages in stream order.
 
-    ``records`` holds the decoded columns of accepted and suspect records (catalog order, personal fields already masked,
-    ``subject`` added) and is None where the messages were rejected or quarantined. Row i of ``records`` is row i of
+    ``records`` holds the decoded columns of accepted and suspect records (catalog order, personal fields already
+    masked, ``subject`` added) and is None where the messages were rejected or quarantined. Row i of ``records`` is row i of
     ``verdicts`` (columns as in VERDICT_COLUMNS).
     """
 

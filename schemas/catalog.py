@@ -126,8 +126,8 @@ class Dataset(BaseModel):
     def avro_schema(self) -> dict[str, Any]:
         """The Avro schema of a record: the envelope is mandatory, every business field is nullable.
 
-        Required business fields are nullable too: a missing one must come back as a reasoned rejection by the rules, not
-        as an exception in the unit's serializer.
+        Required business fields are nullable too: a missing one must come back as a reasoned rejection by the rules,
+        not as an exception in the unit's serializer.
         """
         fields: list[dict[str, Any]] = []
         for field in self.fields:

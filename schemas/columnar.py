@@ -1,9 +1,9 @@
 """Avro a batch at a time: framed messages joined into one object container in memory and read as columns by Polars.
 
-Every message stays as it came: the container's record schema starts with a guard, a ``fixed`` that covers a random nonce
-of the batch and the message's own five header bytes. A body that is too short, too long or forged shifts what follows, so
-that some guard no longer matches; a known-good record at the end does the same for the last body. The nonce is unknown to
-whoever wrote the messages. Any doubt returns None, and the caller reads smaller pieces or single records.
+Every message stays as it came: the container's record schema starts with a guard, a ``fixed`` that covers a random
+nonce of the batch and the message's own five header bytes. A body that is too short, too long or forged shifts what
+follows, so that some guard no longer matches; a known-good record at the end does the same for the last body. The nonce
+is unknown to whoever wrote the messages. Any doubt returns None, and the caller reads smaller pieces or single records.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -18,7 +19,7 @@ import polars as pl
 from schemas.catalog import Dataset
 from schemas.framing import zigzag
 from schemas.rowcodec import DATE_RANGE, DECIMAL_LIMIT, TIMESTAMP_RANGE, RowCodec, same_shape
-from schemas.types import DECIMAL_SCALE
+from schemas.types import DECIMAL_PRECISION, DECIMAL_SCALE
 
 NONCE_SIZE = 8
 _GUARD = "zhida_guard"
@@ -98,10 +99,10 @@ def _good_record(dataset: Dataset) -> dict[str, Any]:
 
 
 def _bounds_of(dataset: Dataset, written: set[str]) -> list[pl.Expr]:
-    """Expressions that are true where every date, time and number of a frame is one the row path accepts too.
-
-    The one for numbers errs on the side of doubt: floating point is quick, and doubt only costs time.
-    """
+    """Expressions that are true where every date, time and number of a frame is one the row path accepts too."""
+    largest = pl.lit(
+        Decimal(DECIMAL_LIMIT - 1).scaleb(-DECIMAL_SCALE), dtype=pl.Decimal(DECIMAL_PRECISION, DECIMAL_SCALE)
+    )
     checks: list[pl.Expr] = []
     for field in dataset.fields:
         if field.name not in written:
@@ -112,5 +113,5 @@ def _bounds_of(dataset: Dataset, written: set[str]) -> list[pl.Expr]:
         elif field.type == "timestamp":
             checks.append(column.cast(pl.Int64).is_between(*TIMESTAMP_RANGE).all())
         elif field.type == "decimal":
-            checks.append((column.cast(pl.Float64).abs() < DECIMAL_LIMIT / 10**DECIMAL_SCALE).all())
+            checks.append((column.abs() <= largest).all())
     return checks

@@ -1,7 +1,7 @@
 """Avro one record at a time: the reference decoder, the path of small batches, and the judge of what is broken.
 
-Logical types are converted here and not by fastavro, because fastavro rounds a decimal that is too long without a word
-and the columnar path must agree with this one on every byte string.
+Logical types are converted here and not by fastavro, because fastavro rounds a decimal that is too long without a
+word, and the columnar path must agree with this one on every byte string.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def physical_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def same_shape(writer: Mapping[str, Any], dataset: Dataset) -> bool:
-    """True where every catalog field that *writer* has is of the catalog's own type, so that columns can be read as is."""
+    """True where every catalog field that *writer* has is of the catalog's own type: columns can be read as they are."""
     catalog = {field["name"]: field["type"] for field in dataset.avro_schema["fields"]}
     return all(
         field["type"] == catalog[field["name"]] for field in writer["fields"] if field["name"] in catalog

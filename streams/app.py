@@ -1,0 +1,121 @@
+"""A Faust app with the micro-batch transport, run inside an asyncio loop that other roles may share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from yarl import URL
+
+from schemas.connection import KafkaConnection
+from streams.transport import BatchSchema, MicroBatchConsumer, MicroBatchTransport
+
+#: Faust's own buffer of batches a stream; more only costs memory and time to rebalance.
+_BUFFERED_BATCHES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Times in seconds, sizes in bytes."""
+
+    session_timeout: float = 6.0
+    heartbeat_interval: float = 1.0
+    commit_interval: float = 1.0
+    linger: float = 0.02
+    stall_timeout: float = 60.0
+    max_partition_fetch_bytes: int = 4 * 1024 * 1024
+    max_poll_records: int = 5000
+    max_message_bytes: int = 64 * 1024 * 1024
+
+
+class WorkerStoppedError(Exception):
+    """A Faust app ended by itself: the process must end too, so that its supervisor starts it anew."""
+
+
+class MicroBatchApp(faust.App):
+    """``faust.App`` whose consumer hands over partition batches."""
+
+    zhida_tuning = Tuning()
+
+    def _new_transport(self) -> Any:
+        return MicroBatchTransport(self.conf.broker_consumer, self)
+
+    def _new_consumer(self) -> Any:
+        consumer = super()._new_consumer()
+        assert isinstance(consumer, MicroBatchConsumer)
+        consumer.linger = self.zhida_tuning.linger
+        consumer.stall_timeout = self.zhida_tuning.stall_timeout
+        return consumer
+
+
+def build_app(group: str, kafka: KafkaConnection, tuning: Tuning, *, client_id: str) -> MicroBatchApp:
+    """An app whose consumer group is *group*; nothing is connected yet."""
+    app = MicroBatchApp(
+        group,
+        broker=[URL(f"kafka://{server.strip()}") for server in kafka.bootstrap.split(",")],
+        broker_credentials=_credentials(kafka),
+        broker_client_id=client_id,
+        broker_session_timeout=tuning.session_timeout,
+        broker_heartbeat_interval=tuning.heartbeat_interval,
+        broker_commit_interval=tuning.commit_interval,
+        broker_max_poll_records=tuning.max_poll_records,
+        broker_max_poll_interval=300.0,
+        broker_request_timeout=max(30.0, tuning.session_timeout * 2),
+        broker_check_crcs=True,
+        consumer_max_fetch_size=tuning.max_partition_fetch_bytes,
+        consumer_auto_offset_reset="earliest",
+        producer_max_request_size=tuning.max_message_bytes,
+        stream_buffer_maxsize=_BUFFERED_BATCHES,
+        stream_wait_empty=False,
+        stream_publish_on_commit=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        store="memory://",
+        autodiscover=False,
+    )
+    app.zhida_tuning = tuning
+    # Faust reports a rebalance, a normal event, with a table of partitions at INFO and "flight recorder" noise.
+    # logging.getLogger("faust").setLevel(logging.WARNING)
+    # logging.getLogger("mode").setLevel(logging.WARNING)
+    return app
+
+
+def batch_topic(app: MicroBatchApp, names: list[str]) -> Any:
+    """A Faust topic over *names* whose events are lists of consumer records."""
+    return app.topic(*names, schema=BatchSchema(), internal=False)
+
+
+async def run_app(app: MicroBatchApp, stopping: asyncio.Event) -> None:
+    """Run *app* until *stopping* is set; raise WorkerStoppedError when it ends by itself or crashes."""
+    app.finalize()
+    await app.start()
+    try:
+        await _until_stopped(app, stopping)
+    finally:
+        await app.stop()
+
+
+async def _until_stopped(app: MicroBatchApp, stopping: asyncio.Event) -> None:
+    while not stopping.is_set():
+        if app.should_stop or app.crashed:
+            reason = app.crash_reason
+            raise WorkerStoppedError(f"{app.conf.id} stopped: {reason!r}") from reason
+        try:
+            await asyncio.wait_for(stopping.wait(), 0.2)
+        except TimeoutError:
+            continue
+
+
+def _credentials(kafka: KafkaConnection) -> Any:
+    context = kafka.ssl_context()
+    if kafka.uses_sasl:
+        return faust.SASLCredentials(
+            username=kafka.username,
+            password=kafka.password,
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None

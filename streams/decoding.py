@@ -1,0 +1,238 @@
+"""From the messages of one partition batch to columns (when there are few, to rows), with the broken ones set apart.
+
+The fast way reads the whole batch as columns. Where that leaves any doubt, messages are sorted by schema id and halved
+until the doubt is in pieces small enough to read one by one: one forged message costs its neighbours a few milliseconds,
+never their verdict.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import polars as pl
+
+from schemas.catalog import Dataset
+from schemas.columnar import NONCE_SIZE, ColumnarDecoder
+from schemas.framing import schema_id_of
+from schemas.registry.client import UnknownSchema
+from schemas.rowcodec import RecordError, RowCodec, SchemaMismatchError
+
+#: Below this many messages columns cost more than rows (measured: see docs/decisions/0003-small-batches.md).
+ROW_LIMIT = 100
+
+
+class SchemaSource(Protocol):
+    """What is asked about schema ids: the schema registry's client."""
+
+    def schema(self, schema_id: int) -> dict[str, Any]:
+        """The schema, or UnknownSchema."""
+        ...
+
+    def subjects_of(self, schema_id: int) -> frozenset[str]:
+        """The subjects that the id is registered under."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Both ways to read messages of one dataset written with one schema id."""
+
+    rows: RowCodec
+    columns: ColumnarDecoder
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A message that cannot be read: where it stands in the batch, and why."""
+
+    position: int
+    reason: str
+    detail: str
+    schema_id: int | None
+
+
+class UnknownIdsError(Exception):
+    """Schema ids that the cache has not seen; ask the registry (that blocks) and decode again."""
+
+    def __init__(self, ids: frozenset[int]) -> None:
+        super().__init__(f"schema ids not yet known: {sorted(ids)[:10]}")
+        self.ids = ids
+
+
+@dataclass(slots=True)
+class Decoded:
+    """Readable messages of a batch: ``frame`` (columns) or ``records`` (rows), never both.
+
+    Row i is message ``positions[i]`` and was written with schema ``schema_ids[i]``, or with ``schema_ids`` where it is one
+    number for all. ``broken`` are all others.
+    """
+
+    frame: pl.DataFrame | None
+    records: list[dict[str, Any]]
+    positions: Sequence[int]
+    schema_ids: Sequence[int] | int
+    broken: list[Broken] = field(default_factory=list)
+
+    def schema_of_row(self, row: int) -> int:
+        """The schema id that row *row* was written with."""
+        return self.schema_ids if isinstance(self.schema_ids, int) else self.schema_ids[row]
+
+
+class CodecCache:
+    """Codecs by dataset and schema id. Unknown ids are asked for again in the next batch: they may be registered by then."""
+
+    def __init__(self, registry: SchemaSource) -> None:
+        self._registry = registry
+        self._known: dict[tuple[str, int], Codec] = {}
+
+    def get(self, dataset: Dataset, schema_id: int) -> Codec | None:
+        """The codec, or None where :meth:`learn` has not been asked or found none."""
+        return self._known.get((dataset.code, schema_id))
+
+    def learn(self, dataset: Dataset, schema_id: int) -> tuple[str, str] | None:
+        """Ask the registry (blocking). None when the codec is known now, else the quarantine reason and detail.
+
+        Raises RegistryUnavailable when nobody could be asked: that is no reason to quarantine anything.
+        """
+        try:
+            schema = self._registry.schema(schema_id)
+            subjects = self._registry.subjects_of(schema_id)
+        except UnknownSchema:
+            return "unknown_schema", f"schema id {schema_id} is not registered"
+        if dataset.subject_name not in subjects:
+            return "wrong_subject", f"schema id {schema_id} is not registered for {dataset.subject_name}"
+        try:
+            rows = RowCodec(dataset, schema_id, schema)
+            self._known[dataset.code, schema_id] = Codec(rows, ColumnarDecoder(rows, schema))
+        except SchemaMismatchError as error:
+            return "wrong_subject", str(error)
+        return None
+
+
+class BatchDecoder:
+    """Decodes the batches of one dataset."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        codecs: CodecCache,
+        *,
+        max_record_bytes: int,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.dataset = dataset
+        self._codecs = codecs
+        self._max = max_record_bytes
+        self._random = random_bytes
+
+    def decode(self, values: Sequence[bytes | None], refused: dict[int, tuple[str, str]]) -> Decoded:
+        """Decode *values*; *refused* are schema ids that the registry did not know, with reason and detail.
+
+        Raises UnknownIdsError when ids turn up that are neither known nor in *refused*.
+        """
+        if len(values) >= ROW_LIMIT and (fast := self._all_columns(values)) is not None:
+            return fast
+        groups, broken = self._sort(values, refused)
+        if len(values) < ROW_LIMIT:
+            return self._as_rows(values, groups, broken)
+        pieces: list[tuple[int, list[int], pl.DataFrame]] = []
+        for schema_id, positions in groups.items():
+            codec = self._codecs.get(self.dataset, schema_id)
+            assert codec is not None
+            for part, frame in self._pieces(codec, values, positions, broken):
+                pieces.append((schema_id, part, frame))
+        return self._assemble(pieces, broken)
+
+    def _all_columns(self, values: Sequence[bytes | None]) -> Decoded | None:
+        """The fast way: every message readable and written with the same schema, else None."""
+        first = values[0]
+        schema_id = schema_id_of(first) if first else None
+        codec = self._codecs.get(self.dataset, schema_id) if schema_id is not None else None
+        if codec is None or schema_id is None:
+            return None
+        try:
+            if max(map(len, values)) > self._max:  # type: ignore[arg-type]
+                return None
+        except TypeError:
+            return None
+        frame = codec.columns.decode(values, self._random(NONCE_SIZE))
+        if frame is None:
+            return None
+        return Decoded(frame, [], range(len(values)), schema_id)
+
+    def _sort(
+        self, values: Sequence[bytes | None], refused: dict[int, tuple[str, str]]
+    ) -> tuple[dict[int, list[int]], list[Broken]]:
+        groups: dict[int, list[int]] = defaultdict(list)
+        broken: list[Broken] = []
+        for position, value in enumerate(values):
+            if not value:
+                broken.append(Broken(position, "empty", "the message has no value", None))
+                continue
+            schema_id = schema_id_of(value)
+            if len(value) > self._max:
+                detail = f"{len(value)} bytes; at most {self._max} are allowed"
+                broken.append(Broken(position, "too_large", detail, schema_id))
+            elif schema_id is None:
+                broken.append(Broken(position, "bad_magic", f"{len(value)} bytes without the magic byte 0", None))
+            elif schema_id in refused:
+                broken.append(Broken(position, *refused[schema_id], schema_id))
+            else:
+                groups[schema_id].append(position)
+        unknown = frozenset(i for i in groups if self._codecs.get(self.dataset, i) is None)
+        if unknown:
+            raise UnknownIdsError(unknown)
+        return groups, broken
+
+    def _read_rows(
+        self, codec: Codec, values: Sequence[bytes | None], positions: Sequence[int], broken: list[Broken]
+    ) -> tuple[list[int], list[dict[str, Any]]]:
+        read: list[int] = []
+        records: list[dict[str, Any]] = []
+        decode = codec.rows.decode
+        for position in positions:
+            try:
+                records.append(decode(values[position]))  # type: ignore[arg-type]
+                read.append(position)
+            except RecordError as error:
+                broken.append(Broken(position, error.reason, error.detail, codec.rows.schema_id))
+        return read, records
+
+    def _as_rows(self, values: Sequence[bytes | None], groups: dict[int, list[int]], broken: list[Broken]) -> Decoded:
+        rows: list[tuple[int, int, dict[str, Any]]] = []
+        for schema_id, positions in groups.items():
+            codec = self._codecs.get(self.dataset, schema_id)
+            assert codec is not None
+            read, records = self._read_rows(codec, values, positions, broken)
+            rows += zip(read, [schema_id] * len(read), records, strict=True)
+        if len(groups) > 1:
+            rows.sort(key=lambda row: row[0])
+        return Decoded(None, [r[2] for r in rows], [r[0] for r in rows], [r[1] for r in rows], broken)
+
+    def _pieces(
+        self, codec: Codec, values: Sequence[bytes | None], positions: list[int], broken: list[Broken]
+    ) -> list[tuple[list[int], pl.DataFrame]]:
+        """Positions and columns of what is readable: whole, else halved until rows are the better way."""
+        if len(positions) >= ROW_LIMIT:
+            frame = codec.columns.decode([values[p] for p in positions], self._random(NONCE_SIZE))
+            if frame is not None:
+                return [(positions, frame)]
+            if codec.columns.usable:
+                half = len(positions) // 2
+                left = self._pieces(codec, values, positions[:half], broken)
+                return left + self._pieces(codec, values, positions[half:], broken)
+        read, records = self._read_rows(codec, values, positions, broken)
+        return [(read, pl.DataFrame(records, schema=self.dataset.polars_schema, orient="row"))] if read else []
+
+    def _assemble(self, pieces: list[tuple[int, list[int], pl.DataFrame]], broken: list[Broken]) -> Decoded:
+        if not pieces:
+            return Decoded(None, [], [], [], broken)
+        frame = pl.concat([piece[2] for piece in pieces])
+        positions = [position for piece in pieces for position in piece[1]]
+        schema_ids = [piece[0] for piece in pieces for _ in piece[1]]
+        order = sorted(range(len(positions)), key=positions.__getitem__)
+        return Decoded(frame[order], [], [positions[i] for i in order], [schema_ids[i] for i in order], broken)

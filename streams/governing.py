@@ -1,0 +1,192 @@
+"""The judgement of one partition batch: which records go on, which go back to their unit, which nobody can read.
+
+Pure: messages and time in, an outcome out. Sending and acknowledging are in ``streams.outputs`` and ``streams.govern``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any, Protocol
+
+from rules.checks.base import JudgeContext
+from rules.ruleset import Judgement, RuleSet
+from schemas.catalog import Dataset
+from schemas.units import Units
+from schemas.verdict import QUARANTINE_REASONS, Feedback, Verdict, Violation, feedback_id
+from streams.decoding import BatchDecoder, Broken, CodecCache, Decoded
+
+#: China has one time zone and no summer time: "today" of a rule is the date there.
+CHINA = timezone(timedelta(hours=8))
+
+
+class Message(Protocol):
+    """What is read of a consumer record."""
+
+    @property
+    def key(self) -> bytes | None:
+        """``<unit>|<record_id>``."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """The framed record."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Its offset in the partition."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch. ``stopped`` are the positions that do not go on; ``suspects`` go on with their violations."""
+
+    dataset: Dataset
+    topic: str
+    partition: int
+    governed_at: int
+    rule_set: str
+    schema_ids: Mapping[int, int] | int
+    stopped: frozenset[int] = frozenset()
+    suspects: dict[int, tuple[Violation, ...]] = field(default_factory=dict)
+    feedback: list[Feedback] = field(default_factory=list)
+    quarantined: list[Broken] = field(default_factory=list)
+
+    def schema_of(self, position: int) -> int:
+        """The schema id that the accepted message at *position* was written with."""
+        return self.schema_ids if isinstance(self.schema_ids, int) else self.schema_ids[position]
+
+
+class Governor:
+    """Judges batches of one dataset with one rule set."""
+
+    def __init__(
+        self, dataset: Dataset, rule_set: RuleSet, units: Units, codecs: CodecCache, *, max_record_bytes: int
+    ) -> None:
+        self.dataset = dataset
+        self._units = frozenset(unit.code for unit in units)
+        self._rules = rule_set.dataset(dataset.code)
+        self._version = rule_set.version
+        self._decoder = BatchDecoder(dataset, codecs, max_record_bytes=max_record_bytes)
+        self._context = JudgeContext(today=date.min, units=self._units)
+
+    def judge(
+        self,
+        topic: str,
+        partition: int,
+        messages: Sequence[Message],
+        governed_at: int,
+        refused: dict[int, tuple[str, str]],
+    ) -> Outcome:
+        """The outcome for *messages*, judged at *governed_at* (milliseconds since the epoch).
+
+        Raises ``streams.decoding.UnknownIdsError`` when the registry must be asked first.
+        """
+        decoded = self._decoder.decode([message.value for message in messages], refused)
+        outcome = Outcome(self.dataset, topic, partition, governed_at, self._version, _ids_by_position(decoded))
+        outcome.quarantined = decoded.broken
+        stopped = {broken.position for broken in decoded.broken}
+        for row, violations in self._judge(decoded, governed_at).items():
+            position = decoded.positions[row]
+            if any(violation.severity == "reject" for violation in violations):
+                stopped.add(position)
+                verdict: Verdict = "rejected"
+            else:
+                outcome.suspects[position] = violations
+                verdict = "suspect"
+            feedback = self._feedback(outcome, decoded, row, messages[position], verdict, violations)
+            outcome.feedback.append(feedback)
+        told = (self._unreadable(outcome, broken, messages) for broken in decoded.broken)
+        outcome.feedback += [answer for answer in told if answer is not None]
+        outcome.stopped = frozenset(stopped)
+        return outcome
+
+    def _judge(self, decoded: Decoded, governed_at: int) -> dict[int, tuple[Violation, ...]]:
+        today = datetime.fromtimestamp(governed_at / 1000, UTC).astimezone(CHINA).date()
+        if self._context.today != today:
+            self._context = JudgeContext(today=today, units=self._units)
+        if decoded.frame is not None:
+            judgement: Judgement = self._rules.judge_columns(decoded.frame, self._context)
+            return judgement.violations
+        judged = ((row, self._rules.judge_row(record, self._context)) for row, record in enumerate(decoded.records))
+        return {row: violations for row, violations in judged if violations}
+
+    def _feedback(
+        self,
+        outcome: Outcome,
+        decoded: Decoded,
+        row: int,
+        message: Message,
+        verdict: Verdict,
+        violations: tuple[Violation, ...],
+    ) -> Feedback:
+        record: dict[str, Any] = decoded.records[row] if decoded.frame is None else decoded.frame.row(row, named=True)
+        return Feedback(
+            feedback_id=feedback_id(outcome.topic, outcome.partition, message.offset),
+            unit=self._addressee(record["unit"], message.key),
+            dataset=self.dataset.code,
+            record_id=record["record_id"],
+            version=record["version"],
+            verdict=verdict,
+            rule_set=self._version,
+            schema_id=decoded.schema_of_row(row),
+            source_topic=outcome.topic,
+            source_partition=outcome.partition,
+            source_offset=message.offset,
+            reported_at=message.timestamp,
+            governed_at=outcome.governed_at,
+            violations=violations,
+            record=message.value if verdict == "rejected" else None,
+        )
+
+    def _addressee(self, unit: str, key: bytes | None) -> str:
+        """The unit to tell: the record's, else the key's where the record names one that does not exist, else nobody."""
+        if unit in self._units:
+            return unit
+        named = _split_key(key)[0]
+        return named if named in self._units else ""
+
+    def _unreadable(self, outcome: Outcome, broken: Broken, messages: Sequence[Message]) -> Feedback | None:
+        """Feedback on a message that nobody can read, where its key at least names a unit that exists."""
+        message = messages[broken.position]
+        unit, record_id = _split_key(message.key)
+        if unit not in self._units:
+            return None
+        zh, en = QUARANTINE_REASONS[broken.reason]
+        return Feedback(
+            feedback_id=feedback_id(outcome.topic, outcome.partition, message.offset),
+            unit=unit,
+            dataset=self.dataset.code,
+            record_id=record_id,
+            version=None,
+            verdict="quarantined",
+            rule_set=self._version,
+            schema_id=broken.schema_id,
+            source_topic=outcome.topic,
+            source_partition=outcome.partition,
+            source_offset=message.offset,
+            reported_at=message.timestamp,
+            governed_at=outcome.governed_at,
+            violations=(Violation(broken.reason, "conformity", "reject", "", broken.detail, zh, en),),
+            record=None,
+        )
+
+
+def _split_key(key: bytes | None) -> tuple[str, str]:
+    unit, _, record_id = (key or b"").decode("utf-8", "replace").partition("|")
+    return unit, record_id[:200]
+
+
+def _ids_by_position(decoded: Decoded) -> Mapping[int, int] | int:
+    ids = decoded.schema_ids
+    if isinstance(ids, int):
+        return ids
+    return dict(zip(decoded.positions, ids, strict=True))

@@ -1,0 +1,121 @@
+"""Sends an outcome: accepted records, feedback, rejections for the history, quarantine; and says when all is confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from schemas.topics import (
+    DETAIL_HEADER,
+    HEADER_PREFIX,
+    QUARANTINE_TOPIC,
+    REASON_HEADER,
+    REJECTED_TOPIC,
+    VERDICT_HEADER,
+    VIOLATIONS_HEADER,
+    feedback_topic,
+)
+from schemas.verdict import Verdict, encode_feedback, encode_violations, verdict_header_prefix
+from streams.delivery import BatchProducer, Headers, Single, SinglesProducer
+from streams.governing import Outcome
+from streams.topic_admin import FeedbackTopics
+
+
+class OutputWriter:
+    """Writes outcomes. ``feedback_header`` are the five bytes in front of every feedback record."""
+
+    def __init__(
+        self, batches: BatchProducer, singles: SinglesProducer, topics: FeedbackTopics, feedback_header: bytes
+    ) -> None:
+        self._batches = batches
+        self._singles = singles
+        self._topics = topics
+        self._feedback_header = feedback_header
+
+    async def start(self) -> None:
+        """Connect both producers."""
+        await self._batches.start()
+        await self._singles.start()
+
+    async def stop(self) -> None:
+        """Disconnect both."""
+        await self._batches.stop()
+        await self._singles.stop()
+
+    async def write(self, outcome: Outcome, messages: Sequence[Any]) -> list[asyncio.Future[Any]]:
+        """Hand everything over, in order; the batch may be acknowledged when every future has ended well."""
+        futures: list[asyncio.Future[Any]] = []
+        if len(outcome.stopped) < len(messages):
+            topic = outcome.dataset.accepted_topic
+            futures += await self._batches.send(topic, outcome.partition, _accepted(outcome, messages))
+        singles = [*_quarantined(outcome, messages), *self._answers(outcome)]
+        if singles:
+            await self._topics.ensure({f.unit for f in outcome.feedback if f.unit})
+            futures.append(await self._singles.send(singles))
+        return futures
+
+    def _answers(self, outcome: Outcome) -> Iterator[Single]:
+        for feedback in outcome.feedback:
+            value = encode_feedback(feedback, self._feedback_header)
+            key = feedback.feedback_id.encode()
+            if feedback.unit:
+                yield Single(feedback_topic(feedback.unit), key, value, [])
+            if feedback.verdict == "rejected":
+                yield Single(REJECTED_TOPIC, key, value, [])
+
+
+def _prefix(outcome: Outcome, verdict: Verdict, schema_id: int) -> bytes:
+    return verdict_header_prefix(
+        verdict=verdict,
+        rule_set=outcome.rule_set,
+        schema_id=schema_id,
+        governed_at=outcome.governed_at,
+        topic=outcome.topic,
+        partition=outcome.partition,
+    )
+
+
+def _accepted(outcome: Outcome, messages: Sequence[Any]) -> Iterator[tuple[int, bytes | None, bytes | None, Headers]]:
+    """Accepted and suspect messages as they came, with the verdict added to their headers."""
+    stopped = outcome.stopped
+    suspects = outcome.suspects
+    prefixes: dict[int, bytes] = {}
+    uniform = outcome.schema_ids if isinstance(outcome.schema_ids, int) else None
+    prefix = _prefix(outcome, "accepted", uniform) if uniform is not None else b""
+    for position, message in enumerate(messages):
+        if position in stopped:
+            continue
+        if uniform is None:
+            schema_id = outcome.schema_of(position)
+            if schema_id not in prefixes:
+                prefixes[schema_id] = _prefix(outcome, "accepted", schema_id)
+            prefix = prefixes[schema_id]
+        if position in suspects:
+            headers: Headers = [
+                (VERDICT_HEADER, _prefix(outcome, "suspect", outcome.schema_of(position)) + b"%d" % message.offset),
+                (VIOLATIONS_HEADER, encode_violations(suspects[position])),
+            ]
+        else:
+            headers = [(VERDICT_HEADER, prefix + b"%d" % message.offset)]
+        if message.headers:
+            headers += _kept(message.headers)
+        yield message.timestamp, message.key, message.value, headers
+
+
+def _quarantined(outcome: Outcome, messages: Sequence[Any]) -> Iterator[Single]:
+    for broken in outcome.quarantined:
+        message = messages[broken.position]
+        prefix = _prefix(outcome, "quarantined", broken.schema_id if broken.schema_id is not None else -1)
+        headers: Headers = [
+            (VERDICT_HEADER, prefix + b"%d" % message.offset),
+            (REASON_HEADER, broken.reason.encode()),
+            (DETAIL_HEADER, broken.detail.encode()),
+        ]
+        headers += _kept(message.headers)
+        yield Single(QUARANTINE_TOPIC, message.key, message.value, headers, message.timestamp)
+
+
+def _kept(headers: Sequence[tuple[str, bytes]]) -> Headers:
+    """A unit's own headers, without any that would pass for ours."""
+    return [(name, value) for name, value in headers if not name.startswith(HEADER_PREFIX)]

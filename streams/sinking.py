@@ -1,0 +1,109 @@
+"""A sink's agent: turns judged messages into columns, hands them to the sink, acknowledges what the sink has made durable.
+
+One agent a sink, with the sink's own consumer group: each can lag, fail and be rebuilt alone. While the sink writes, the
+next messages gather, so that batches grow with the load and stay small without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import structlog
+
+from schemas.batch import GovernedBatch, Sink
+from streams.app import MicroBatchApp, batch_topic
+from streams.judged import JudgedReader
+
+_MAX_RECORDS_WAITING = 40_000
+_MAX_RECORDS_A_WRITE = 20_000
+_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+log = structlog.get_logger("sink")
+
+
+class SinkAgent:
+    """Attaches a sink to a Faust app."""
+
+    def __init__(
+        self, app: MicroBatchApp, sink: Sink, reader: JudgedReader, topics: list[str], *, linger: float
+    ) -> None:
+        """*linger*: seconds that a write waits for more records while there are few."""
+        self._app = app
+        self._sink = sink
+        self._reader = reader
+        self._linger = linger
+        self._waiting: deque[Any] = deque()
+        self._records_waiting = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        app.agent(batch_topic(app, topics), name=f"sink-{sink.name}")(self._collect)
+        app.task(self._write_forever)
+
+    async def _collect(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            await self._room.wait()
+            self._waiting.append(event)
+            self._records_waiting += len(event.value)
+            if self._records_waiting >= _MAX_RECORDS_WAITING:
+                self._room.clear()
+            self._wake.set()
+
+    async def _write_forever(self) -> None:
+        while not self._app.should_stop:
+            await self._wake.wait()
+            if self._records_waiting < _MAX_RECORDS_A_WRITE:
+                await asyncio.sleep(self._linger)
+            events = self._take()
+            try:
+                await self._write(events)
+            except Exception as error:
+                log.exception("sink stops", sink=self._sink.name, error=f"{type(error).__name__}: {error}")
+                await self._app.crash(error)
+                return
+            for event in events:
+                event.ack()
+
+    def _take(self) -> list[Any]:
+        taken: list[Any] = []
+        count = 0
+        while self._waiting and count < _MAX_RECORDS_A_WRITE:
+            event = self._waiting.popleft()
+            count += len(event.value)
+            taken.append(event)
+        self._records_waiting -= count
+        if self._records_waiting < _MAX_RECORDS_WAITING:
+            self._room.set()
+        if not self._waiting:
+            self._wake.clear()
+        return taken
+
+    async def _write(self, events: list[Any]) -> None:
+        """Try until the sink takes it: an outage of the store is lag, not loss."""
+        pairs = [(event.message.topic, event.value) for event in events]
+        batches = await asyncio.to_thread(self._reader.read, pairs)
+        attempt = 0
+        while True:
+            try:
+                await asyncio.to_thread(self._sink.write, batches)
+                return
+            except Exception as error:
+                if self._app.should_stop:
+                    raise
+                pause = _RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]
+                attempt += 1
+                log.warning(
+                    "sink cannot write, will try again",
+                    sink=self._sink.name,
+                    records=_count(batches),
+                    attempt=attempt,
+                    pause=pause,
+                    error=f"{type(error).__name__}: {error}"[:500],
+                )
+                await asyncio.sleep(pause)
+
+
+def _count(batches: list[GovernedBatch]) -> int:
+    return sum(batch.verdicts.height for batch in batches)

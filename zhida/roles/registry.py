@@ -1,0 +1,27 @@
+"""The registry role: the embedded schema registry, and the platform's schemas in it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from schemas.registry.server import create_registry
+from zhida.preparation import register_schemas
+from zhida.roles import RoleContext
+
+
+async def run_registry(context: RoleContext) -> None:
+    """Serve schemas until asked to stop; says ``registry_ready`` when the catalog's schemas are registered."""
+    settings = context.settings
+    server = create_registry(settings.kafka(), host=settings.registry_host, port=settings.registry_port)
+    await server.start()
+    try:
+        await asyncio.to_thread(register_schemas, settings)
+        context.registry_ready.set()
+        serving = asyncio.create_task(server.serve())
+        stopped = asyncio.create_task(context.stopping.wait())
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if serving.done() and not context.stopping.is_set():
+            raise RuntimeError("the schema registry ended by itself")
+    finally:
+        await server.stop()

@@ -1,0 +1,57 @@
+"""Runs roles in one process and one asyncio loop: the first that cannot go on ends them all, with exit code 1."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+
+# Before Polars is imported: worker processes are many, so each computes on one thread; and a panic on hostile bytes is
+# caught, so its backtrace would only cost time and fill the log.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+os.environ.setdefault("RUST_BACKTRACE", "0")
+
+import structlog
+import uvloop
+
+from zhida.roles import RoleContext, find_role
+from zhida.settings import Settings
+
+log = structlog.get_logger("worker")
+
+
+def run_worker(settings: Settings, names: Sequence[str]) -> int:
+    """Run the roles called *names* until a signal or a failure; 0 after a signal, 1 after a failure."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(settings, names))
+
+
+async def _run(settings: Settings, names: Sequence[str]) -> int:
+    stopping = asyncio.Event()
+    registry_ready = asyncio.Event()
+    if "registry" not in names:
+        registry_ready.set()
+    context = RoleContext(settings, stopping, registry_ready)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    tasks: dict[asyncio.Task[None], str] = {
+        asyncio.create_task(find_role(name)(context), name=name): name for name in names
+    }
+    log.info("roles started", roles=list(names), pid=os.getpid())
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    failed = not stopping.is_set()
+    stopping.set()
+    for task in done:
+        _explain(tasks[task], task)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    failed = failed or any(isinstance(result, BaseException) for result in results)
+    log.info("roles ended", roles=list(names), failed=failed)
+    return 1 if failed else 0
+
+
+def _explain(name: str, task: asyncio.Task[None]) -> None:
+    error = task.exception()
+    if error is not None:
+        log.error("role failed", role=name, error=f"{type(error).__name__}: {error}", exc_info=error)
