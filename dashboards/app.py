@@ -65,7 +65,7 @@ def create_app(deps: ApiDeps) -> FastAPI:
     mount_files(app)
     # The last one added is the first to be asked.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=_MAX_BODY_BYTES)
-    app.add_middleware(Guard, sessions=Sessions(deps.token, deps.clock))
+    app.add_middleware(Guard, sessions=Sessions(deps.token, deps.clock), clock=deps.clock)
     return app
 
 

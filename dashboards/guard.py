@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -19,11 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboards.problems import ApiError, problem_response
 
+_log = structlog.get_logger(__name__)
 COOKIE = "zhida_session"
 SESSION_SECONDS = 12 * 3600
 OPEN_PATHS = frozenset({"/healthz"})
 SIGN_IN_PATH = "/sign-in"
 _FORM_LIMIT = 4096
+_REFUSALS_SECONDS = 10.0
 #: Addresses that answer a browser with a page, so an unknown visitor is shown the sign-in page instead of JSON.
 PAGES = frozenset({"/", "/live"})
 
@@ -103,9 +106,12 @@ class Guard:
     The name of who came in is put into ``scope["state"]["who"]``: ``api-token`` or ``page-session``.
     """
 
-    def __init__(self, app: ASGIApp, *, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, *, sessions: Sessions, clock: Callable[[], float]) -> None:
         self._app = app
         self._sessions = sessions
+        self._clock = clock
+        self._refused = 0
+        self._told = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry."""
@@ -132,6 +138,7 @@ class Guard:
         elif path in PAGES and scope["method"] in {"GET", "HEAD"}:
             await _sign_in(SIGN_IN_PATH.lstrip("/"), "")(scope, receive, send)
         else:
+            self._count_refusal(scope)
             denied = ApiError(401, "unauthorised", "未登录或令牌无效", "no valid token")
             await problem_response(denied, {"WWW-Authenticate": 'Bearer realm="zhida"'})(scope, receive, send)
 
@@ -143,9 +150,19 @@ class Guard:
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         return "page-session" if cookie and self._sessions.is_session(cookie) else None
 
+    def _count_refusal(self, scope: Scope) -> None:
+        """Say how many were turned away, at most once in ten seconds: a guesser must not fill the log."""
+        self._refused += 1
+        now = self._clock()
+        if now - self._told >= _REFUSALS_SECONDS:
+            source = scope["client"][0] if scope.get("client") else ""
+            _log.warning("visitors without a valid token were turned away", count=self._refused, last_from=source)
+            self._refused, self._told = 0, now
+
     def _enter(self, scope: Scope, token: str) -> Response:
         """Exchange the token for a cookie and send the browser on to an address that no longer holds it."""
         if not self._sessions.is_token(token):
+            self._count_refusal(scope)
             reason = "<p>令牌无效，请重新输入。 The token is not valid.</p>"
             return _sign_in(SIGN_IN_PATH.lstrip("/"), reason)
         response = RedirectResponse("live", status_code=303)

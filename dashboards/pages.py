@@ -46,7 +46,10 @@ def page_routes(live: Live) -> APIRouter:
             async for number, body in live.snapshots(last_event_id):
                 yield ServerSentEvent(body, event="state", id=number, retry=_RETRY_MILLISECONDS)
 
-        return EventSourceResponse(stream(), ping=15, send_timeout=_SEND_TIMEOUT_SECONDS, sep="\n")
+        # The grace lets a stream end by itself, complete, when the server stops.
+        return EventSourceResponse(
+            stream(), ping=15, send_timeout=_SEND_TIMEOUT_SECONDS, sep="\n", shutdown_grace_period=2
+        )
 
     return router
 

@@ -156,3 +156,15 @@ async def test_cookies_do_not_open_the_door_when_a_wrong_token_is_sent(visitor: 
     await visitor.get("/live", params={"token": TOKEN})
     assert COOKIE in visitor.cookies
     assert (await visitor.get("/readyz", headers={"Authorization": "Bearer wrong"})).status_code == 401
+
+
+async def test_a_guesser_does_not_fill_the_log(
+    visitor: httpx.AsyncClient, clock: Clock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for guess in range(50):
+        await visitor.get("/readyz", headers={"Authorization": f"Bearer {guess}"})
+    clock.now += 11
+    await visitor.get("/readyz")
+    captured = capfd.readouterr()
+    told = [line for line in (captured.out + captured.err).splitlines() if "turned away" in line]
+    assert len(told) == 2
