@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import Connector, Emit, Event, Wiring, known_unit
-from connectors.kafka import METADATA_TIMEOUT, Trouble, new_consumer, topic_names, unreachable
+from connectors.kafka import METADATA_TIMEOUT, Trouble, new_consumer, topic_names, unreachable, watermarks
 from schemas.connection import KafkaConnection
 from schemas.topics import feedback_topic
 from schemas.verdict import Feedback, decode_feedback
@@ -93,12 +93,6 @@ class FeedbackReader:
             if committed[0].offset >= 0:
                 self._start = max(committed[0].offset, low)
 
-    def end(self) -> int:
-        """The offset that the next feedback will have; 0 while there is no topic."""
-        if self._topic not in topic_names(self._consumer, self._kafka, self._trouble):
-            return 0
-        return self._watermarks()[1]
-
     def follow(self, until: Callable[[int], bool] | None = None) -> Iterator[Feedback]:
         """Every feedback in order; ends at the limit, after the idle timeout, or when ``until(next offset)`` holds."""
         if self._start is None:
@@ -158,12 +152,10 @@ class FeedbackReader:
 
     def _watermarks(self) -> tuple[int, int]:
         try:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, 0), timeout=METADATA_TIMEOUT, cached=False
-            )
+            marks = watermarks(self._consumer, [(self._topic, 0)], METADATA_TIMEOUT)
         except KafkaException as error:
             raise unreachable(self._kafka, self._trouble.last or error.args[0].str()) from error
-        return int(low), int(high)
+        return marks[self._topic, 0]
 
     def _commit(self, position: int) -> None:
         if self._config.group:

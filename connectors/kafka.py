@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors.base import UnreachableError
 from schemas.connection import KafkaConnection
@@ -14,7 +15,9 @@ from schemas.connection import KafkaConnection
 _LOG = logging.getLogger("zhida.connectors.kafka")
 _LOG.addHandler(logging.NullHandler())
 
-METADATA_TIMEOUT = 10.0
+METADATA_TIMEOUT = 5.0
+_CONSUMED_AT_ONCE = 1000
+_CONSUME_SECONDS = 0.05
 
 
 class Trouble:
@@ -58,6 +61,7 @@ def new_consumer(kafka: KafkaConnection, trouble: Trouble, group: str) -> Any:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "allow.auto.create.topics": False,
+            "enable.partition.eof": True,
             "fetch.wait.max.ms": 100,
             "topic.metadata.refresh.interval.ms": 2000,
             "error_cb": trouble,
@@ -73,6 +77,38 @@ def topic_names(client: Any, kafka: KafkaConnection, trouble: Trouble) -> dict[s
     except KafkaException as error:
         raise unreachable(kafka, trouble.last or error.args[0].str()) from error
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+
+
+def watermarks(client: Any, places: list[tuple[str, int]], timeout: float) -> dict[tuple[str, int], tuple[int, int]]:
+    """First offset and end of each (topic, partition), which must exist; raises KafkaException.
+
+    The end is the high watermark of a fetch. ListOffsets alone would do on Apache Kafka, but the embedded broker
+    answers it with the *first* offset of the last batch, plus one. Takes the consumer's assignment away.
+    """
+    found: dict[tuple[str, int], tuple[int, int]] = {}
+    for topic, partition in places:
+        low, listed = client.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout, cached=False)
+        found[topic, partition] = (low, listed)
+    waiting = {place for place, (low, listed) in found.items() if listed > low}
+    client.assign([TopicPartition(*place, found[place][1]) for place in waiting])
+    deadline = time.monotonic() + timeout
+    try:
+        while waiting:
+            for message in client.consume(_CONSUMED_AT_ONCE, _CONSUME_SECONDS):
+                if message.topic() is None:
+                    continue
+                # A message or the end of the partition: either way a fetch was answered, its watermark included.
+                place = (message.topic(), message.partition())
+                marks = client.get_watermark_offsets(TopicPartition(*place), cached=True)
+                if marks is not None and place in waiting:
+                    low, listed = found[place]
+                    found[place] = (low, max(listed, int(marks[1])))
+                    waiting.discard(place)
+            if waiting and time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer to a fetch"))
+    finally:
+        client.unassign()
+    return found
 
 
 def unreachable(kafka: KafkaConnection, reason: str) -> UnreachableError:

@@ -14,8 +14,9 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicPartition
 
 from connectors.feedback import FeedbackConfig, FeedbackReader
-from connectors.kafka import Trouble, new_consumer
+from connectors.kafka import METADATA_TIMEOUT, Trouble, new_consumer, topic_names, unreachable, watermarks
 from schemas.connection import KafkaConnection
+from schemas.topics import feedback_topic
 from schemas.verdict import Feedback
 
 GOVERN_GROUP = "zhida-govern"
@@ -34,11 +35,14 @@ class Outcome:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic = topic
+        self._feedback_topic = feedback_topic(unit)
         self._monotonic = monotonic
         self._reader = FeedbackReader(kafka, FeedbackConfig(unit=unit))
         self._reader.seek_now()
-        # A second client, so that asking for govern's offsets does not disturb the reading.
-        self._govern: Any = new_consumer(kafka, Trouble(), GOVERN_GROUP)
+        # A second client, so that asking does not disturb the reading.
+        self._kafka = kafka
+        self._trouble = Trouble()
+        self._govern: Any = new_consumer(kafka, self._trouble, GOVERN_GROUP)
         self._lines: dict[tuple[int, int], int] = {}
         self._last: dict[int, int] = {}
         #: True once every record sent is known to be judged.
@@ -70,7 +74,7 @@ class Outcome:
             if end is None and now >= next_look:
                 next_look = now + _LOOK_SECONDS
                 if self._judged(self._last):
-                    end = self._reader.end()
+                    end = self._feedback_end()
             self.all_judged = end is not None and position >= end
             return self.all_judged or now >= deadline
 
@@ -78,6 +82,14 @@ class Outcome:
             line = self._lines.get((feedback.source_partition, feedback.source_offset))
             if feedback.source_topic == self._topic and line is not None:
                 yield line, feedback
+
+    def _feedback_end(self) -> int:
+        if self._feedback_topic not in topic_names(self._govern, self._kafka, self._trouble):
+            return 0
+        try:
+            return watermarks(self._govern, [(self._feedback_topic, 0)], METADATA_TIMEOUT)[self._feedback_topic, 0][1]
+        except KafkaException as error:
+            raise unreachable(self._kafka, self._trouble.last or error.args[0].str()) from error
 
     def _judged(self, last: Mapping[int, int]) -> bool:
         wanted = [TopicPartition(self._topic, partition) for partition in last]

@@ -164,15 +164,17 @@ def datasets(kafka: KafkaConnection) -> list[DatasetStatus]:
 def _dataset(consumer: Any, code: str, zh: str, topic: str, partitions: int) -> DatasetStatus:
     from confluent_kafka import TopicPartition
 
-    wanted = [TopicPartition(topic, partition) for partition in range(partitions)]
-    received = governed = lag = 0
-    for at in consumer.committed(wanted, timeout=_SECONDS):
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, at.partition), timeout=_SECONDS, cached=False)
-        committed = min(max(at.offset, low), high)
-        received += high - low
-        governed += committed - low
-        lag += high - committed
-    return DatasetStatus(code, zh, received, governed, lag)
+    from connectors.kafka import watermarks
+
+    places = [(topic, partition) for partition in range(partitions)]
+    marks = watermarks(consumer, places, _SECONDS)
+    received = lag = 0
+    for at in consumer.committed([TopicPartition(*place) for place in places], timeout=_SECONDS):
+        low, high = marks[topic, at.partition]
+        # All that was ever received: retention takes messages away, but not the verdicts on them.
+        received += high
+        lag += high - min(max(at.offset, low), high)
+    return DatasetStatus(code, zh, received, received - lag, lag)
 
 
 def _consumer(kafka: KafkaConnection) -> Any:
