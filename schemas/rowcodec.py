@@ -143,6 +143,11 @@ class RowCodec:
             raise RecordError("truncated", "the record ends before its last field") from error
         except UnicodeDecodeError as error:
             raise RecordError("undecodable", f"invalid UTF-8 at byte {error.start} of a string") from error
+        except IndexError as error:
+            # fastavro raises this where the bytes end inside a number, and also for a branch that a union doesn't have.
+            if buffer.tell() == len(value):
+                raise RecordError("truncated", "the record ends inside a number") from error
+            raise RecordError("undecodable", "IndexError while reading the record") from error
         except Exception as error:
             raise RecordError("undecodable", f"{type(error).__name__} while reading the record") from error
         rest = len(value) - buffer.tell()

@@ -180,7 +180,7 @@ def abnormal_operation() -> FaultTable:
         return ()
 
     def removed(record: Record, draw: Draw) -> None:
-        record.update(YCYY="已履行公示义务", YCWSH="市监异移〔2025〕1号", YCJG=record["LRJG"] or "市场监督管理局")
+        record.update(YCYY="已履行公示义务", YCWSH="市监异移〔2025〕1号", YCJG="市场监督管理局")
         record["YCRQ"] = days_after(record["LRRQ"], 1, 20, draw)
 
     def removed_but(rule: str, field: str, *values: object, suspect: bool = False) -> None:
@@ -208,7 +208,6 @@ def abnormal_operation() -> FaultTable:
     table.add("YCRQ.date_order", removed_early, group="listing")
     table.add("YCRQ.not_future", removed_late, group="listing")
     removed_but("YCWSH.required", "YCWSH", None, "", suspect=True)
-    # Its name is that of the listing authority, which another fault may have emptied.
     removed_but("YCJG.required", "YCJG", None, "", "  ")
     table.add("BZ.length", too_long("BZ", 512))
     return table

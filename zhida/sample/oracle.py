@@ -79,8 +79,8 @@ class Answers:
     """The right outcome of a whole sample.
 
     ``verdicts`` has VERDICT_SCHEMA and is in order of seq; ``records`` says for each dataset what its store must hold
-    (``standing_schema``, personal fields masked); ``subjects`` are all that ever had an accepted record, also those that
-    have none at the end.
+    (``standing_schema``, personal fields masked); ``subjects`` are all that ever had an accepted record, also those
+    that have none at the end.
     """
 
     catalog: Catalog

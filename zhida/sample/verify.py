@@ -126,7 +126,11 @@ def check_sum(answers: Answers, received: int, rows: pl.DataFrame) -> Check:
         if found.get(verdict, 0) != wanted.get(verdict, 0):
             differences.add(f"{verdict}: {found.get(verdict, 0)} instead of {wanted.get(verdict, 0)}")
     return differences.check(
-        "sum", "接收 = 入库 + 退回 + 隔离", "received = accepted + rejected + quarantined", answers.verdicts.height, received
+        "sum",
+        "接收 = 入库 + 退回 + 隔离",
+        "received = accepted + rejected + quarantined",
+        answers.verdicts.height,
+        received,
     )
 
 

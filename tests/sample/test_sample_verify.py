@@ -1,0 +1,276 @@
+"""Verification: says yes to what is right, and finds every kind of difference that is planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from sample_province import SHARES, Sample, make_sample
+
+from schemas.batch import VERDICT_COLUMNS
+from schemas.topics import feedback_topic
+from schemas.verdict import Feedback, Violation, feedback_id
+from sinks.models import StoredRecord
+from zhida.sample.report import PLACEMENT_SCHEMA
+from zhida.sample.verify import Outcome, VerificationReport, verify
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+Feedbacks = list[tuple[str, Feedback]]
+Cache = dict[str, list[StoredRecord]]
+
+
+@pytest.fixture(scope="module")
+def small() -> Sample:
+    return make_sample(3000, seed=8)
+
+
+def _placements(sample: Sample) -> pl.DataFrame:
+    rows = [(m.seq, f"zhida.report.{m.dataset}", m.seq % 3, m.seq // 3) for m in sample.messages]
+    return pl.DataFrame(rows, PLACEMENT_SCHEMA, orient="row")
+
+
+def _verdict_rows(sample: Sample) -> pl.DataFrame:
+    """The history as a perfect platform would have it."""
+    rows = []
+    for row in sample.answers.verdicts.iter_rows(named=True):
+        violations = orjson.dumps([{"rule": rule} for rule in row["rules"].split()]).decode() if row["rules"] else ""
+        rows.append(
+            {
+                "source_topic": f"zhida.report.{row['dataset']}",
+                "source_partition": row["seq"] % 3,
+                "source_offset": row["seq"] // 3,
+                "violations": violations,
+                "rule_set": "1-test",
+                "schema_id": 1,
+                "city": "",
+                "reported_at": NOW,
+                "governed_at": NOW,
+            }
+            | {name: row[name] for name in ("dataset", "unit", "record_id", "version", "subject", "verdict")}
+        )
+    return pl.DataFrame(rows, VERDICT_COLUMNS)
+
+
+def _feedback(sample: Sample) -> Feedbacks:
+    made: Feedbacks = []
+    for row in sample.answers.verdicts.filter(pl.col("told") != "").iter_rows(named=True):
+        place = (f"zhida.report.{row['dataset']}", row["seq"] % 3, row["seq"] // 3)
+        readable = row["verdict"] != "quarantined"
+        item = Feedback(
+            feedback_id=feedback_id(*place),
+            unit=row["told"],
+            dataset=row["dataset"],
+            record_id=row["record_id"] if readable else "?",
+            version=row["version"] if readable else None,
+            verdict=row["verdict"],
+            rule_set="1-test",
+            schema_id=1,
+            source_topic=place[0],
+            source_partition=place[1],
+            source_offset=place[2],
+            reported_at=0,
+            governed_at=0,
+            violations=tuple(Violation(rule, "", "reject", "", "", "", "") for rule in row["rules"].split()),
+            record=b"bytes" if row["verdict"] == "rejected" else None,
+        )
+        made.append((feedback_topic(row["told"]), item))
+    return made
+
+
+def _cache(sample: Sample) -> Cache:
+    """What a perfect cache would hold, made from the messages themselves and not by the code under test."""
+    cache: Cache = {}
+    keys = {row["seq"]: row["subject"] for row in sample.answers.verdicts.iter_rows(named=True)}
+    for message in sample.messages:
+        record = message.record
+        if not message.standing or record is None:
+            continue
+        stored = sample.answers.records[message.dataset].row(by_predicate=pl.col("seq") == message.seq, named=True)
+        fields: dict[str, Any] = {}
+        for item in sample.catalog[message.dataset].business_fields:
+            value = stored[item.name]
+            fields[item.name] = value
+            if value is not None and item.type == "date":
+                fields[item.name] = value.isoformat()
+            elif value is not None and item.type == "decimal":
+                whole, _, rest = f"{value:.6f}".partition(".")
+                fields[item.name] = f"{whole}.{rest.rstrip('0')}".rstrip(".")
+        cache.setdefault(keys[message.seq], []).append(
+            StoredRecord(
+                message.dataset,
+                record["unit"],
+                record["record_id"],
+                record["version"],
+                message.expected.verdict,
+                NOW,
+                fields,
+            )
+        )
+    return cache
+
+
+def _check(
+    sample: Sample,
+    *,
+    received: int | None = None,
+    rows: pl.DataFrame | None = None,
+    feedback: Feedbacks | None = None,
+    store: dict[str, pl.DataFrame] | None = None,
+    cache: Cache | None = None,
+) -> VerificationReport:
+    held = _cache(sample) if cache is None else cache
+    return verify(
+        sample.answers,
+        Outcome(
+            placements=_placements(sample),
+            received=len(sample.messages) if received is None else received,
+            feedback=_feedback(sample) if feedback is None else feedback,
+            verdict_rows=_verdict_rows(sample) if rows is None else rows,
+            store_records=_store(sample) | (store or {}),
+            cache_subjects=lambda subjects: [held.get(subject, []) for subject in subjects],
+        ),
+    )
+
+
+def _store(sample: Sample) -> dict[str, pl.DataFrame]:
+    return {dataset: frame.drop("seq", "deleted") for dataset, frame in sample.answers.records.items()}
+
+
+def _failed(report: VerificationReport) -> set[str]:
+    assert report.ok is (not {check.code for check in report.checks if not check.ok})
+    return {check.code for check in report.checks if not check.ok}
+
+
+def test_a_perfect_outcome_passes_every_check(small: Sample) -> None:
+    report = _check(small)
+    assert report.ok, report.as_dict()
+    assert len(report.checks) == 3 + 4 + 1
+    assert all(check.expected == check.actual > 0 for check in report.checks)
+
+
+def test_feedback_that_came_twice_is_as_good_as_once(small: Sample) -> None:
+    feedback = _feedback(small)
+    assert _check(small, feedback=feedback + feedback[:50]).ok
+
+
+@pytest.mark.parametrize(
+    ("change", "failed"),
+    [
+        (lambda rows: rows.tail(-1), {"sum", "verdicts"}),
+        (lambda rows: pl.concat([rows, rows.head(1)]), {"sum", "verdicts"}),
+        (lambda rows: rows.with_columns(source_offset=pl.col("source_offset") + 1), {"verdicts"}),
+        (lambda rows: _set(rows, "accepted", verdict="rejected"), {"sum", "verdicts"}),
+        (lambda rows: _set(rows, "suspect", verdict="accepted"), {"sum", "verdicts"}),
+        (lambda rows: _set(rows, "rejected", violations='[{"rule":"another"}]'), {"verdicts"}),
+        (lambda rows: _set(rows, "suspect", violations=""), {"verdicts"}),
+        (lambda rows: _set(rows, "quarantined", violations='[{"rule":"no_such_reason"}]'), {"verdicts"}),
+        (lambda rows: _set(rows, "accepted", subject="91440300708461136T"), {"verdicts"}),
+        (lambda rows: _set(rows, "accepted", version=99), {"verdicts"}),
+        (lambda rows: _set(rows, "rejected", record_id="X"), {"verdicts"}),
+        (lambda rows: _set(rows, "accepted", unit="X"), {"verdicts"}),
+    ],
+)
+def test_a_difference_in_the_verdict_history_is_found(
+    small: Sample, change: Callable[[pl.DataFrame], pl.DataFrame], failed: set[str]
+) -> None:
+    assert _failed(_check(small, rows=change(_verdict_rows(small)))) == failed
+
+
+def _set(rows: pl.DataFrame, first_with: str, /, **values: Any) -> pl.DataFrame:
+    """The first row with that verdict, changed."""
+    first = rows["verdict"].to_list().index(first_with)
+    here = pl.int_range(pl.len()) == first
+    return rows.with_columns(
+        pl.when(here).then(pl.lit(value, VERDICT_COLUMNS[name])).otherwise(pl.col(name)).alias(name)
+        for name, value in values.items()
+    )
+
+
+def test_a_broker_that_received_more_than_was_judged_is_found(small: Sample) -> None:
+    assert _failed(_check(small, received=len(small.messages) + 1)) == {"sum"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda feedback: feedback[1:],
+        lambda feedback: [*feedback, (feedback[0][0], replace(feedback[0][1], feedback_id="zhida.report.x-0-1"))],
+        lambda feedback: [(feedback[1][0] + "x", feedback[0][1]), *feedback[1:]],
+        lambda feedback: [(feedback[0][0], replace(feedback[0][1], violations=())), *feedback[1:]],
+        lambda feedback: [(feedback[0][0], replace(feedback[0][1], verdict="accepted")), *feedback[1:]],
+        lambda feedback: [(feedback[0][0], replace(feedback[0][1], version=77)), *feedback[1:]],
+        lambda feedback: [(feedback[0][0], replace(feedback[0][1], source_offset=10**9)), *feedback[1:]],
+        lambda feedback: [(feedback[0][0], replace(feedback[0][1], record=None)), *feedback[1:]],
+        # a repeat must be as right as the first copy
+        lambda feedback: [*feedback, (feedback[0][0], replace(feedback[0][1], violations=()))],
+    ],
+)
+def test_a_difference_in_feedback_is_found(small: Sample, change: Callable[[Feedbacks], Feedbacks]) -> None:
+    feedback = sorted(_feedback(small), key=lambda item: item[1].verdict != "rejected")
+    assert _failed(_check(small, feedback=change(feedback))) == {"feedback"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.tail(-1),
+        lambda frame: pl.concat([frame, frame.head(1)]),
+        lambda frame: pl.concat([frame, frame.head(1).with_columns(record_id=pl.lit("nobody's"))]),
+        lambda frame: frame.with_columns(version=pl.col("version") + 1),
+        lambda frame: frame.with_columns(subject=pl.col("subject").shift(1, fill_value="")),
+        lambda frame: frame.with_columns(verdict=pl.lit("accepted")),
+        lambda frame: frame.with_columns(XK_JDRQ=pl.col("XK_JDRQ").dt.offset_by("1d")),
+        lambda frame: frame.with_columns(BZ=pl.col("BZ").fill_null("")),
+    ],
+)
+def test_a_difference_in_the_store_is_found(small: Sample, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    frame = change(_store(small)["administrative_licence"])
+    report = _check(small, store={"administrative_licence": frame})
+    assert _failed(report) == {"store.administrative_licence"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda records: records[1:],
+        lambda records: [*records, records[0]],
+        lambda records: [*records, replace(records[0], record_id="nobody's")],
+        lambda records: [replace(records[0], version=55), *records[1:]],
+        lambda records: [replace(records[0], verdict="rejected"), *records[1:]],
+        lambda records: [replace(records[0], fields=records[0].fields | {"BZ": "changed"}), *records[1:]],
+    ],
+)
+def test_a_difference_in_the_cache_is_found(
+    small: Sample, change: Callable[[list[StoredRecord]], list[StoredRecord]]
+) -> None:
+    cache = _cache(small)
+    subject = next(iter(cache))
+    assert _failed(_check(small, cache=cache | {subject: change(cache[subject])})) == {"cache"}
+
+
+def test_a_record_left_behind_with_a_subject_that_has_none_any_more_is_found(small: Sample) -> None:
+    cache = _cache(small)
+    gone = next(subject for subject in small.answers.subjects if subject not in cache)
+    some_record = next(iter(cache.values()))[0]
+    assert _failed(_check(small, cache=cache | {gone: [some_record]})) == {"cache"}
+
+
+def test_samples_of_differences_are_few_and_name_no_personal_value(small: Sample) -> None:
+    frame = _store(small)["legal_person"]
+    changed = frame.with_columns(FDDBRZJHM=pl.lit("320102199003075619"))
+    report = _check(small, store={"legal_person": changed})
+    check = next(check for check in report.checks if check.code == "store.legal_person")
+    assert check.differences == frame.height
+    assert 0 < len(check.samples) <= 5
+    assert all("FDDBRZJHM" in text and "320102199003075619" not in text for text in check.samples)
+    assert orjson.dumps(report.as_dict())
+
+
+def test_shares_used_here_reach_every_verdict(small: Sample) -> None:
+    assert SHARES.quarantined > 0
+    assert set(small.answers.verdicts["verdict"]) == {"accepted", "suspect", "rejected", "quarantined"}
