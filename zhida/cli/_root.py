@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 PACKAGE = "zhida.cli"
 EPILOG = (
-    "例 Example: [bold]zhida report administrative_penalty 处罚.csv --unit 11320100MB0000001A[/bold]\n\n"
+    "例 Example: [bold]zhida report administrative_penalty 处罚.csv --unit 11320100010564360Y[/bold]\n\n"
     "出错时加 --debug 显示调用栈。Add --debug to see the traceback of an error."
 )
 

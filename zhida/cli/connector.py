@@ -41,7 +41,7 @@ def run(
 ) -> None:
     """运行一个连接器，每个事件输出一行 JSON。Run a connector; every event is one line of JSON.
 
-    例 Example: zhida connector run feedback --set unit=11320100MB0000001A --set timeout_seconds=5
+    例 Example: zhida connector run feedback --set unit=11320100010564360Y --set timeout_seconds=5
     """
     from pydantic import ValidationError
 

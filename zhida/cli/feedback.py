@@ -35,7 +35,7 @@ def follow(
 ) -> None:
     """持续显示一个单位的反馈：退回、疑问和隔离的记录及原因。Follow a unit's feedback as it comes.
 
-    例 Example: zhida feedback follow --unit 11320100MB0000001A --from-beginning --timeout 5
+    例 Example: zhida feedback follow --unit 11320100010564360Y --from-beginning --timeout 5
     """
     from connectors.base import known_unit
     from connectors.feedback import FeedbackConfig, FeedbackReader, as_event

@@ -59,7 +59,7 @@ def command(
     列名可以是字段编码或中文名称；无法识别的行不发送，逐行列出原因，其余照常发送。
     Columns are named by code or by Chinese label. Rows that cannot be read are not sent but listed; all others are.
 
-    例 Example: zhida report administrative_penalty 处罚.csv --unit 11320100MB0000001A --errors 未发送.csv
+    例 Example: zhida report administrative_penalty 处罚.csv --unit 11320100010564360Y --errors 未发送.csv
 
     退出码 Exit codes: 0 全部发送 all sent; 1 有行未发送 some rows refused; 3 Kafka 不可达 Kafka is out of reach.
     """

@@ -57,7 +57,7 @@ def show(
 ) -> None:
     """显示一个报送单位及其反馈主题。Show one unit and its feedback topic.
 
-    例 Example: zhida unit show 11320100MB0000001A
+    例 Example: zhida unit show 11320100010564360Y
     """
     from schemas.topics import feedback_topic
 

@@ -1,0 +1,52 @@
+"""The files in docs/examples do what the pages that use them say."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from connectors.file.csv_reader import CsvReader
+from connectors.file.encoder import Encoder, Message
+from connectors.file.header import Names
+from connectors.file.json_reader import JsonReader
+from connectors.file.source import examine, open_text
+from rules.checks.base import JudgeContext
+from rules.ruleset import RuleSet
+from schemas.catalog import Catalog
+from schemas.rowcodec import RowCodec
+from schemas.units import Units
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+UNIT = "11320100010564360Y"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "wanted"),
+    [
+        ("penalties.csv", "administrative_penalty", ["accepted", "accepted", "rejected", "refused"]),
+        ("licences.jsonl", "administrative_licence", ["accepted", "accepted"]),
+    ],
+)
+def test_the_example_files_hold_good_rejected_and_refused_records_as_the_pages_say(
+    name: str, code: str, wanted: list[str]
+) -> None:
+    catalog = Catalog.load()
+    dataset, rules = catalog[code], RuleSet.load(catalog).dataset(code)
+    codec = RowCodec(dataset, 1, dataset.avro_schema)
+    encoder = Encoder(dataset, codec, UNIT, 1_764_000_000_000, 1_000_000)
+    context = JudgeContext(date(2026, 1, 1), frozenset(unit.code for unit in Units.load()))
+    found = []
+    source = examine(EXAMPLES / name)
+    with open_text(source) as opened:
+        reader = (JsonReader if source.format == "jsonl" else CsvReader)(opened.text, Names(dataset))
+        for row in reader:
+            message = encoder.encode(row)  # type: ignore[arg-type]
+            if not isinstance(message, Message):
+                found.append("refused")
+                continue
+            broken = rules.judge_row(codec.decode(message.value), context)
+            assert all(violation.severity == "reject" for violation in broken), broken
+            found.append("rejected" if broken else "accepted")
+    assert found == wanted
