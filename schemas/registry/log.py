@@ -32,6 +32,8 @@ Answer = TypeVar("Answer")
 Decide = Callable[[RegistryState], tuple[Sequence[Record], Answer]]
 
 _MOST_AT_ONCE = 100
+#: Some brokers (Tansu) look for new records only about twice in this time, and each write waits for its own to be read.
+_LONG_POLL_MS = 20
 _log = structlog.get_logger(__name__)
 
 
@@ -249,7 +251,7 @@ class SchemaLog:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
+                "fetch.wait.max.ms": _LONG_POLL_MS,
                 "fetch.error.backoff.ms": 100,
                 "fetch.message.max.bytes": 4 * MAX_RECORD,
             },

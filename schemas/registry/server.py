@@ -76,6 +76,9 @@ class RegistryServer:
             family=socket.AF_INET6 if ":" in self._host else socket.AF_INET,
             backlog=1024,
         )
+        # Handed down to every connection. asyncio does so only for sockets that it made itself; without it head and
+        # body of an answer meet Nagle's algorithm and the client's delayed acknowledgement: 44 ms a request.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await self._log.start()
         except BaseException:

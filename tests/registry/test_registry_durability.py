@@ -127,7 +127,7 @@ def test_200_clients_at_once_lose_and_double_no_id(registry: RegistryThread) -> 
     prefix = unique_name("crowd")
 
     async def one(at: int) -> list[int]:
-        async with httpx.AsyncClient(base_url=registry.url, headers=JSON, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=registry.url, headers=JSON, timeout=60, verify=False) as http:
             numbers = []
             for kind in (f"own{at}", f"shared{at % 10}"):
                 body = {"schema": record(A, name=kind.capitalize() + prefix.replace(".", ""))}
@@ -180,7 +180,6 @@ def test_records_of_another_registry_in_the_log_are_read_and_odd_ones_skipped(
         body = None if value is None else json.dumps(value)
         producer.produce(topic, body, json.dumps(key))
     producer.produce(topic, b"\xff\xfe", b"\xff{")
-    producer.produce(topic, b"value without a key")
     producer.flush(30)
     with httpx.Client(base_url=start_registry(topic).url, headers=JSON, timeout=30) as http:
         assert http.get("/subjects").json() == ["old"]
