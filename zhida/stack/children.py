@@ -67,7 +67,7 @@ class Child:
 
 
 class Children:
-    """Starts the children of the stack in *data_dir*, with logs in ``<data_dir>/logs``, and keeps the reaper informed."""
+    """Starts the children of the stack in *data_dir* (logs in ``<data_dir>/logs``) and keeps the reaper informed."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir

@@ -41,6 +41,8 @@ appendonly yes
 appendfsync everysec
 save ""
 daemonize no
+# A title would be written over the environment, by which leftovers of a stack are found.
+set-proc-title no
 maxmemory-policy noeviction
 """,
     )

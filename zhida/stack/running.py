@@ -153,7 +153,7 @@ def stop_stack(settings: Settings, report: Report | None = None) -> bool:
     state = read_state(settings.data_dir)
     if state is not None:
         write_state(settings.data_dir, replace(state, stopping=True))
-    running = marked(settings.data_dir)
+    running = _processes(settings.data_dir, state)
     for process in stop_processes(running):
         if report:
             report(f"pid {process.pid} did not end in time and was killed")
@@ -265,11 +265,17 @@ def _recover(data_dir: Path, report: Report) -> None:
         lines = "\n".join(f"  {service.name}: {service.address}" for service in state.services)
         raise AlreadyRunning(f"a stack is already running in {data_dir}:\n{lines}", state.services)
     # Two engines on the same files would destroy them: nothing of an earlier life may be left.
-    left = marked(data_dir)
+    left = _processes(data_dir, state)
     if state or left:
         report(f"clearing up after an earlier stack in {data_dir} ({len(left)} processes left)")
     stop_processes(left)
     remove_state(data_dir)
+
+
+def _processes(data_dir: Path, state: StackState | None) -> list[ProcessId]:
+    """Everything of the stack that is alive: what is written down, and what carries its mark."""
+    known = {service.process for service in state.services if service.process} if state else set()
+    return [process for process in known | set(marked(data_dir)) if process.alive()]
 
 
 def _local_secrets(settings: Settings) -> dict[str, str]:
