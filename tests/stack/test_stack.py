@@ -194,6 +194,28 @@ def test_a_port_is_given_once_and_never_while_somebody_listens_on_it() -> None:
         assert ports.take(first) != first
 
 
+def test_a_port_that_is_snatched_before_the_engine_listens_is_replaced_by_another(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        take, snatched = Ports.take, []
+
+        def first_choice_is_snatched(self: Ports, usual: int | None = None) -> int:
+            if len(snatched) < 2:  # the broker's first, then Redis's first
+                snatched.append(taken)
+                return int(taken)
+            return take(self, usual)
+
+        monkeypatch.setattr(Ports, "take", first_choice_is_snatched)
+        told: list[str] = []
+        with start_stack(settings, report=told.append) as stack:
+            stack.check()
+            assert all(not service.address.endswith(f":{taken}") for service in stack.services)
+        assert sum("another program took the port" in line for line in told) == 2
+    assert marked(settings.data_dir) == []
+
+
 def test_stopping_from_elsewhere_is_no_crash(settings: Settings) -> None:
     with start_stack(settings) as stack:
         assert stop_stack(settings)

@@ -166,7 +166,8 @@ def log_tail(log: Path | None, lines: int = 15) -> str:
             text = file.read().decode("utf-8", "replace")
     except OSError as error:
         return f"  ({log}: {error.strerror})"
-    last = [line for line in text.splitlines() if line.strip()][-lines:]
+    # Frames of a Java stack trace say nothing to who reads this; the exception's own line does.
+    last = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")][-lines:]
     return "\n".join(f"  | {line[:300]}" for line in last) or "  (empty log)"
 
 

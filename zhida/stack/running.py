@@ -208,9 +208,8 @@ class _Start:
                     _wait(child, self._interrupted)
                     self._setup.report(f"{child.plan.name}: {child.plan.kind}, {child.plan.address}, pid {child.pid}")
                 return
-            except ServiceCrashed as error:
-                snatched = any(words in str(error).lower() for words in _IN_USE)
-                if not snatched or attempt == _PORT_ATTEMPTS - 1:
+            except ServiceCrashed:
+                if attempt == _PORT_ATTEMPTS - 1 or not any(_port_was_taken(child) for child in running.children):
                     raise
                 self._setup.report(f"{running.children[0].plan.name}: another program took the port; choosing again")
                 _end_only(self._children, running.children)
@@ -323,6 +322,12 @@ def _end_only(children: Children, running: list[Child]) -> list[Child]:
 def _service(child: Child) -> Service:
     plan: Plan = child.plan
     return Service(plan.name, plan.kind, plan.address, child.log, child.process, plan.note)
+
+
+def _port_was_taken(child: Child) -> bool:
+    """True when the child's log says so; a stack trace may have pushed it far from the end."""
+    said = child.log.read_text(encoding="utf-8", errors="replace").lower()
+    return child.exit_code is not None and any(words in said for words in _IN_USE)
 
 
 def _crash_report(child: Child) -> str:
