@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -86,11 +86,13 @@ def test_every_rule_and_every_reason_for_quarantine_occurs_in_a_sample(sample: S
 @pytest.mark.parametrize(("seed", "today"), [(21, date(2026, 1, 1)), (22, date(2028, 2, 29)), (23, date(2026, 12, 31))])
 def test_the_rules_agree_with_the_oracle_on_every_record(sample: Sample, seed: int, today: date) -> None:
     rules = RuleSet.load(sample.catalog)
-    context = JudgeContext(today=today, units=frozenset(unit.code for unit in sample.units))
+    units = frozenset(unit.code for unit in sample.units)
+    # A run that begins before midnight is judged on the next day.
+    days = (JudgeContext(today=today, units=units), JudgeContext(today=today + timedelta(days=1), units=units))
     for message in generate(seed, 6000, sample.catalog, sample.units, sample.regions, today, SHARES):
         if message.record is None:
             continue
-        violations = rules.dataset(message.dataset).judge_row(message.record, context)
+        violations = rules.dataset(message.dataset).judge_row(message.record, days[message.seq % 2])
         assert {violation.rule for violation in violations} == message.expected.rules, message
         rejected = any(violation.severity == "reject" for violation in violations)
         assert message.expected.verdict == ("rejected" if rejected else "suspect" if violations else "accepted")
