@@ -16,6 +16,6 @@ class RuleError(Exception):
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the nearest known word, else the known words."""
-    known = list(known)
-    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    known = sorted(known)
+    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"

@@ -64,7 +64,9 @@ def _wrong(rule: Rule, expected: str, example: Mapping[str, Any], rules: Dataset
     if by_row != by_column:
         return f"rows and columns disagree: {[v.rule for v in by_row]} and {[v.rule for v in by_column]}"
     outcome = "fail" if rule.id in {violation.rule for violation in by_row} else "pass"
-    return "" if outcome == expected else f"must {expected} but {outcome}es: {dict(example)}"
+    if outcome == expected:
+        return ""
+    return f"must pass but fails: {dict(example)}" if outcome == "fail" else f"must fail but passes: {dict(example)}"
 
 
 def lint(catalog: Catalog, folder: Path = LIBRARY_DIR) -> list[str]:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from rules.errors import RuleError
-from rules.model import LibraryFile, Rule, RuleFile
+from rules.model import LibraryFile, Rule, RuleFile, said
 from schemas.catalog import Catalog, Dataset
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -69,8 +69,7 @@ class Source:
             for fault in error.errors():
                 location = tuple(step for step in fault["loc"] if step != "check")
                 where = ".".join(str(step) for step in location if not isinstance(step, int) and step != "rules")
-                message = fault["msg"].removeprefix("Value error, ")
-                problems.append(self.problem(location, f"{where}: {message}" if where else message))
+                problems.append(self.problem(location, f"{where}: {said(fault['msg'])}".removeprefix(": ")))
             raise RuleError(problems) from error
 
 
@@ -118,6 +117,8 @@ def read_rules(path: Path, dataset: Dataset) -> tuple[Rule, ...]:
     problems = []
     if file.dataset != dataset.code:
         problems.append(source.problem(("dataset",), f"dataset must be {dataset.code!r}, as the file's name says"))
+    if not file.rules:
+        problems.append(source.problem(("rules",), "no rules"))
     resolved: list[Rule] = []
     seen: set[str] = set()
     for index, rule in enumerate(file.rules):

@@ -87,7 +87,7 @@ class RuleFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
-    rules: tuple[Rule, ...] = Field(min_length=1)
+    rules: tuple[Rule, ...]
 
 
 class ExampleContext(BaseModel):
@@ -110,6 +110,11 @@ class LibraryFile(BaseModel):
 
     number: int = Field(ge=1)
     examples: ExampleContext
+
+
+def said(message: str) -> str:
+    """What a validator said, without what pydantic puts in front."""
+    return message.removeprefix("Value error, ")
 
 
 def known_field(name: str, dataset: Dataset) -> DatasetField:

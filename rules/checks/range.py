@@ -10,7 +10,7 @@ from operator import ge, gt, le, lt, or_
 from typing import Any, ClassVar, Self
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import Dataset, DatasetField
@@ -36,6 +36,13 @@ class Range(Check):
     above: Bound | None = None
     max: Bound | None = None
     below: Bound | None = None
+
+    @field_validator("min", "above", "max", "below", mode="before")
+    @classmethod
+    def _number_or_date(cls, bound: Any) -> Any:
+        if isinstance(bound, bool) or not isinstance(bound, Bound | None):
+            raise ValueError(f"{bound!r} is neither a number nor a date")
+        return bound
 
     @model_validator(mode="after")
     def _some_bound(self) -> Self:

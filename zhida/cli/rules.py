@@ -1,0 +1,170 @@
+"""治理规则库：检查、运行样例、查看。The rule library: lint, test, show."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zhida.cli._console import console, print_json, table
+from zhida.cli._wiring import dataset_or_usage_error
+from zhida.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from rules.model import Rule
+    from rules.ruleset import RuleSet
+
+app = typer.Typer()
+
+_Folder = Annotated[
+    Path | None, typer.Option("--folder", help="规则文件所在目录（默认随平台发布的规则库）。Where the rule files are.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="输出 JSON。As JSON.")]
+
+_SEVERITIES = {"reject": ("退回 reject", "red"), "suspect": ("疑问 suspect", "yellow")}
+
+
+@app.command()
+def lint(folder: _Folder = None) -> None:
+    """检查规则文件：结构、字段、参数、样例。Check the rule files: structure, fields, parameters, examples.
+
+    例 Example: zhida rules lint
+    """
+    from rules import examples
+    from schemas.catalog import Catalog
+
+    catalog, place = Catalog.load(), _folder(folder)
+    problems = examples.lint(catalog, place)
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise UserError(
+            f"规则库有 {len(problems)} 处问题",
+            f"the rule library has {len(problems)} problems",
+            "按上面列出的文件和行号修改 correct them at the files and lines above",
+        )
+    rule_set = _load(place)
+    typer.echo(f"规则库 {rule_set.version}：{len(rule_set)} 条规则，没有问题 {len(rule_set)} rules, no problems")
+
+
+@app.command("test")
+def run_tests(folder: _Folder = None, json: _Json = False) -> None:
+    """运行规则文件中的样例，按行和按列各判一次。Judge the examples in the rule files, by row and by column.
+
+    例 Example: zhida rules test
+    """
+    from rules.examples import run_examples
+
+    rule_set = _load(_folder(folder))
+    context = rule_set.examples.context()
+    shown = table("数据集 dataset", ">规则 rules", ">有正反样例 covered", ">样例 examples", ">不符 wrong")
+    wrong: list[str] = []
+    started = time.perf_counter()
+    for rules in rule_set:
+        found = [f"{rule.id}: {reason}" for rule, _, reason in run_examples(rules, context)]
+        wrong += found
+        covered = sum(1 for rule in rules.rules if rule.passes and rule.fails)
+        examples = sum(len(rule.passes) + len(rule.fails) for rule in rules.rules)
+        counts = {"rules": len(rules.rules), "covered": covered, "examples": examples, "wrong": len(found)}
+        if json:
+            print_json({"dataset": rules.dataset.code, **counts})
+        shown.add_row(f"{rules.dataset.zh} {rules.dataset.code}", *map(str, counts.values()))
+    if not json:
+        console().print(shown)
+        console().print(f"规则库 rule set {rule_set.version}，{time.perf_counter() - started:.1f} s")
+    for line in wrong:
+        typer.echo(line, err=True)
+    if wrong:
+        raise UserError(
+            f"{len(wrong)} 个样例的结果与规则文件所写不符",
+            f"{len(wrong)} examples do not come out as the rule files say",
+            "zhida rules lint",
+        )
+
+
+@app.command()
+def show(
+    dataset: Annotated[str | None, typer.Argument(help="数据集编码或名称。Code or title of a dataset.")] = None,
+    folder: _Folder = None,
+    json: _Json = False,
+) -> None:
+    """列出规则；不写数据集时按数据集汇总。List the rules of a dataset, or count them by dataset.
+
+    例 Example: zhida rules show administrative_penalty
+    """
+    from schemas.catalog import Catalog
+
+    rule_set = _load(_folder(folder))
+    if dataset is None:
+        _show_all(rule_set, json)
+        return
+    rules = rule_set.dataset(dataset_or_usage_error(Catalog.load(), dataset).code)
+    if json:
+        for rule in rules.rules:
+            print_json(_as_json(rule))
+        return
+    shown = table(
+        "规则 rule",
+        "级别 severity",
+        "维度 dimension",
+        "条件与参数 when and parameters",
+        "提示 message",
+        title=f"{rules.dataset.zh} {rules.dataset.en}，规则库 rule set {rule_set.version}",
+    )
+    for rule in rules.rules:
+        severity, colour = _SEVERITIES[rule.severity]
+        details = "; ".join(f"{name} {value}" for name, value in _details(rule).items())
+        shown.add_row(rule.id.partition(".")[2], severity, rule.dimension, details, rule.zh, style=colour)
+    console().print(shown)
+
+
+def _show_all(rule_set: RuleSet, json: bool) -> None:
+    shown = table("数据集 dataset", ">规则 rules", ">退回 reject", ">疑问 suspect", title=f"规则库 {rule_set.version}")
+    for rules in rule_set:
+        rejects = sum(1 for rule in rules.rules if rule.severity == "reject")
+        counts = {"rules": len(rules.rules), "reject": rejects, "suspect": len(rules.rules) - rejects}
+        if json:
+            print_json({"rule_set": rule_set.version, "dataset": rules.dataset.code, **counts})
+        shown.add_row(f"{rules.dataset.zh} {rules.dataset.code}", *map(str, counts.values()))
+    if not json:
+        console().print(shown)
+
+
+def _as_json(rule: Rule) -> dict[str, Any]:
+    own = rule.model_dump(mode="json", include={"id", "kind", "field", "dimension", "severity", "zh", "en", "basis"})
+    return {**own, **_details(rule)}
+
+
+def _details(rule: Rule) -> dict[str, Any]:
+    """Conditions and parameters as they are in force, what the catalog has added included."""
+    parameters: dict[str, Any] = rule.check.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    if not rule.when:
+        return parameters
+    when = {
+        name: condition.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        for name, condition in rule.when.items()
+    }
+    return {"when": when, **parameters}
+
+
+def _folder(folder: Path | None) -> Path:
+    from rules.ruleset import LIBRARY_DIR
+
+    if folder is None:
+        return LIBRARY_DIR
+    if not folder.is_dir():
+        raise UserError(f"没有目录 {folder}", f"no such folder: {folder}", "", ExitCode.NOT_FOUND)
+    return folder
+
+
+def _load(folder: Path) -> RuleSet:
+    from rules.errors import RuleError
+    from rules.ruleset import RuleSet
+    from schemas.catalog import Catalog
+
+    try:
+        return RuleSet.load(Catalog.load(), folder)
+    except RuleError as error:
+        raise UserError(f"规则库不能使用：\n{error}", "the rule library cannot be used", "zhida rules lint") from error
