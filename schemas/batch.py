@@ -36,8 +36,8 @@ class GovernedBatch:
     """Judged messages in stream order.
 
     ``records`` holds the decoded columns of accepted and suspect records (catalog order, personal fields already
-    masked, ``subject`` added) and is None where the messages were rejected or quarantined. Row i of ``records`` is row i of
-    ``verdicts`` (columns as in VERDICT_COLUMNS).
+    masked, ``subject`` added) and is None where the messages were rejected or quarantined. Row i of ``records`` is row
+    i of ``verdicts`` (columns as in VERDICT_COLUMNS).
     """
 
     dataset: Dataset | None

@@ -83,7 +83,7 @@ def physical_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def same_shape(writer: Mapping[str, Any], dataset: Dataset) -> bool:
-    """True where every catalog field that *writer* has is of the catalog's own type: columns can be read as they are."""
+    """True where every catalog field that *writer* has is of the catalog's own type, so columns can be read."""
     catalog = {field["name"]: field["type"] for field in dataset.avro_schema["fields"]}
     return all(
         field["type"] == catalog[field["name"]] for field in writer["fields"] if field["name"] in catalog

@@ -1,8 +1,8 @@
 """From the messages of one partition batch to columns (when there are few, to rows), with the broken ones set apart.
 
 The fast way reads the whole batch as columns. Where that leaves any doubt, messages are sorted by schema id and halved
-until the doubt is in pieces small enough to read one by one: one forged message costs its neighbours a few milliseconds,
-never their verdict.
+until the doubt is in pieces small enough to read one by one: one forged message costs its neighbours a few
+milliseconds, never their verdict.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class UnknownIdsError(Exception):
 class Decoded:
     """Readable messages of a batch: ``frame`` (columns) or ``records`` (rows), never both.
 
-    Row i is message ``positions[i]`` and was written with schema ``schema_ids[i]``, or with ``schema_ids`` where it is one
-    number for all. ``broken`` are all others.
+    Row i is message ``positions[i]`` and was written with schema ``schema_ids[i]``, or with ``schema_ids`` where it is
+    one number for all. ``broken`` are all others.
     """
 
     frame: pl.DataFrame | None
@@ -83,7 +83,7 @@ class Decoded:
 
 
 class CodecCache:
-    """Codecs by dataset and schema id. Unknown ids are asked for again in the next batch: they may be registered by then."""
+    """Codecs by dataset and schema id. Unknown ids are asked for again in the next batch: they may exist by then."""
 
     def __init__(self, registry: SchemaSource) -> None:
         self._registry = registry

@@ -66,6 +66,11 @@ class Platform:
         )
         self.workers[name] = _Supervised(plan, self.children.start(plan), time.monotonic())
 
+    def start_services(self) -> None:
+        """Start the process that holds the embedded ClickHouse, and return when it answers."""
+        self.start_worker("services", _SERVICES, _readiness("api", self.settings))
+        self.wait_ready("services")
+
     def stop_worker(self, *names: str) -> None:
         """Stop workers and forget them."""
         stopping = [self.workers.pop(name) for name in names if name in self.workers]
@@ -156,7 +161,7 @@ def _start_processes(
     else:
         # The embedded ClickHouse allows one process a folder: whatever touches it shares one.
         platform.start_worker("services", _SERVICES, _readiness("api", settings))
-    platform.wait_ready("services" if not real else "api", interrupted)
+    platform.wait_ready("api" if real else "services", interrupted)
     for number in range(1, (workers or settings.govern_workers) + 1):
         platform.start_worker(f"govern-{number}", ["govern"])
     platform.report(f"workers: {', '.join(platform.workers)}")
