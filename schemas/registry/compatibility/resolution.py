@@ -6,6 +6,8 @@ name in different namespaces match by their short name, as there; aliases count 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from schemas.registry.avro import MISSING, Field, Node
 from schemas.registry.errors import too_large
 
@@ -17,7 +19,7 @@ PROMOTIONS: dict[str, frozenset[str]] = {
     "string": frozenset({"bytes"}),
     "bytes": frozenset({"string"}),
 }
-_MAX_PAIRS = 200_000
+_MAX_STEPS = 200_000
 _MAX_MESSAGES = 100
 
 
@@ -36,15 +38,16 @@ class _Comparison:
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], list[str]] = {}
         self._compatible: list[tuple[int, int]] = []
-        self._pairs = 0
+        self._named: dict[int, dict[str, list[Node]]] = {}
+        self._steps = 0
 
     def compare(self, reader: Node, writer: Node, path: str) -> list[str]:
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            raise too_large("The two schemas are too intertwined to compare")
         pair = (id(reader), id(writer))
         if pair in self._known:
             return self._known[pair]
-        self._pairs += 1
-        if self._pairs > _MAX_PAIRS:
-            raise too_large("The two schemas are too intertwined to compare")
         # Compatible unless proven otherwise: what breaks a recursion is found where the recursion began.
         self._known[pair] = []
         since = len(self._compatible)
@@ -90,13 +93,25 @@ class _Comparison:
 
     def _into_union(self, reader: Node, writer: Node, path: str) -> list[str]:
         reasons: list[str] = []
-        for branch in reader.branches:
+        for branch in self._candidates(reader, writer):
             found = self.compare(branch, writer, path)
             if not found:
                 return []
-            if branch.named and _kind(branch) == _kind(writer) and _same_name(branch, writer):
+            if branch.named and _kind(branch) == _kind(writer):
                 reasons = found
         return reasons or [_at(path, f"the union lacks the writer's type {writer.label}")]
+
+    def _candidates(self, union: Node, writer: Node) -> Sequence[Node]:
+        """The branches that may read *writer* at all: of a named type, those of its name."""
+        if not writer.named:
+            return union.branches
+        index = self._named.get(id(union))
+        if index is None:
+            index = self._named[id(union)] = {}
+            for branch in union.branches:
+                for name in {_short(branch), *branch.aliases} if branch.named else ():
+                    index.setdefault(name, []).append(branch)
+        return list(dict.fromkeys([*index.get(_short(writer), ()), *index.get(writer.name, ())]))
 
     def _name(self, reader: Node, writer: Node, path: str) -> list[str]:
         if _same_name(reader, writer):
@@ -133,9 +148,11 @@ def _kind(node: Node) -> str:
 
 
 def _same_name(reader: Node, writer: Node) -> bool:
-    if reader.name.rpartition(".")[2] == writer.name.rpartition(".")[2]:
-        return True
-    return writer.name in reader.aliases
+    return _short(reader) == _short(writer) or writer.name in reader.aliases
+
+
+def _short(node: Node) -> str:
+    return node.name.rpartition(".")[2]
 
 
 def _written_field(written: dict[str, Field], field: Field) -> Field | None:
