@@ -33,6 +33,10 @@ class UnreachableError(ConnectorError):
     """The other side does not answer; trying again later may help."""
 
 
+class UnknownNameError(ConnectorError):
+    """The caller named something that does not exist, such as a unit."""
+
+
 class SchemaRegistry(Protocol):
     """What a connector needs of a schema registry client."""
 
@@ -87,7 +91,7 @@ def discover() -> dict[str, Connector]:
 
 
 def known_unit(units: Units, code: str) -> str:
-    """*code* if it is a reporting unit; raises ConnectorError that names the nearest one."""
+    """*code* if it is a reporting unit; raises UnknownNameError that names the nearest one."""
     import difflib
 
     if code in units:
@@ -95,6 +99,6 @@ def known_unit(units: Units, code: str) -> str:
     near = difflib.get_close_matches(code.upper(), [unit.code for unit in units], n=1, cutoff=0.8)
     hint_zh = f"，是否为 {near[0]}（{units[near[0]].name}）" if near else ""
     hint_en = f"; did you mean {near[0]}?" if near else ""
-    raise ConnectorError(
+    raise UnknownNameError(
         f"没有编码为 {code} 的报送单位{hint_zh}", f"no reporting unit {code}{hint_en}", "zhida unit list --find <名称>"
     )

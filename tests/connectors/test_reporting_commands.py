@@ -61,7 +61,7 @@ def test_a_report_for_programs_is_one_json_object_a_line(zhida: Run, own_unit: s
     [
         (["administrative_penalty", "没有.csv", "--unit", "{unit}"], 1, "没有.csv"),
         (["administrative_penality", "a.csv", "--unit", "{unit}"], 2, "administrative_penalty"),
-        (["administrative_penalty", "a.csv", "--unit", "123"], 1, "123"),
+        (["administrative_penalty", "a.csv", "--unit", "123"], 2, "123"),
         (["administrative_penalty", "a.csv"], 2, "--unit"),
     ],
 )

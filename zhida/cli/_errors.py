@@ -16,7 +16,11 @@ def as_user_error(error: BaseException) -> UserError | None:
     if isinstance(error, UserError):
         return error
     if _is(error, "connectors.base", "ConnectorError"):
-        code = ExitCode.UNREACHABLE if _is(error, "connectors.base", "UnreachableError") else ExitCode.FAILED
+        code = ExitCode.FAILED
+        if _is(error, "connectors.base", "UnreachableError"):
+            code = ExitCode.UNREACHABLE
+        elif _is(error, "connectors.base", "UnknownNameError"):
+            code = ExitCode.USAGE
         return UserError(error.message_zh, error.message_en, error.remedy, code)  # type: ignore[attr-defined]
     if _is(error, "schemas.catalog", "CatalogError"):
         return UserError(f"信息资源目录：{error}", f"catalog: {error}", "zhida dataset list", ExitCode.USAGE)
