@@ -1,7 +1,8 @@
-"""Producers and what they promise: every message handed over is confirmed by all in-sync replicas, or the caller hears why.
+"""Producers and what they promise: every message handed over is confirmed by all in-sync replicas, or the caller hears
+why.
 
-Two clients, each for what it is good at (docs/decisions/0004-two-producers.md): aiokafka takes whole record batches for one
-partition (accepted records, in order), librdkafka takes single messages for thousands of topics (feedback).
+Two clients, each for what it is good at (docs/decisions/0004-two-producers.md): aiokafka takes whole record batches
+for one partition (accepted records, in order), librdkafka takes single messages for thousands of topics (feedback).
 """
 
 from __future__ import annotations
@@ -134,8 +135,8 @@ class BatchProducer:
         self._options = kafka.aiokafka() | {
             "client_id": client_id,
             "acks": "all",
-            # Not idempotent: aiokafka keeps one batch a partition in flight, so order holds without it, a retry's double is
-            # what consumers expect anyway, and the embedded broker refuses aiokafka's InitProducerId.
+            # Not idempotent: aiokafka keeps one batch a partition in flight, so order holds without it, a retry's
+            # double is what consumers expect anyway, and the embedded broker refuses aiokafka's InitProducerId.
             "enable_idempotence": False,
             "max_batch_size": _BATCH_BYTES,
             "max_request_size": max_message_bytes,

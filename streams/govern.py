@@ -1,4 +1,4 @@
-"""The govern agent: judges what units report, batch by batch, and acknowledges a batch when all it led to is confirmed."""
+"""The govern agent: judges what units report, and acknowledges a batch when all it led to is confirmed."""
 
 from __future__ import annotations
 

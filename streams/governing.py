@@ -47,7 +47,7 @@ class Message(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch. ``stopped`` are the positions that do not go on; ``suspects`` go on with their violations."""
+    """What became of a batch. ``stopped`` are positions that do not go on; ``suspects`` go on with their violations."""
 
     dataset: Dataset
     topic: str
@@ -148,7 +148,7 @@ class Governor:
         )
 
     def _addressee(self, unit: str, key: bytes | None) -> str:
-        """The unit to tell: the record's, else the key's where the record names one that does not exist, else nobody."""
+        """The unit to tell: the record's, else (it does not exist) the key's, else nobody."""
         if unit in self._units:
             return unit
         named = _split_key(key)[0]

@@ -45,7 +45,7 @@ class JudgedReader:
         self._cities = {unit.code: unit.city for unit in units}
 
     def read(self, batches: Sequence[tuple[str, Sequence[Any]]]) -> list[GovernedBatch]:
-        """One batch of columns a dataset, and one each for rejected and quarantined, from ``(topic, messages)`` pairs."""
+        """One batch of columns a dataset, one each for rejected and quarantined, from ``(topic, messages)`` pairs."""
         by_topic: dict[str, list[Any]] = {}
         for topic, messages in batches:
             by_topic.setdefault(topic, []).extend(messages)
@@ -127,7 +127,7 @@ class JudgedReader:
             [row for row in rows if row is not None],
             schema={**VERDICT_COLUMNS, "reported_at": pl.Int64, "governed_at": pl.Int64},
             orient="row",
-        ).cast({"reported_at": pl.Datetime("ms", "UTC"), "governed_at": pl.Datetime("ms", "UTC")})  # type: ignore[arg-type]
+        ).cast({"reported_at": pl.Datetime("ms", "UTC"), "governed_at": pl.Datetime("ms", "UTC")})
 
     def _rejected_row(self, message: Any) -> dict[str, Any] | None:
         try:

@@ -1,4 +1,4 @@
-"""Sends an outcome: accepted records, feedback, rejections for the history, quarantine; and says when all is confirmed."""
+"""Sends an outcome: accepted records, feedback, rejections for the history, quarantine; says when all is confirmed."""
 
 from __future__ import annotations
 

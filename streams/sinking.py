@@ -1,7 +1,8 @@
-"""A sink's agent: turns judged messages into columns, hands them to the sink, acknowledges what the sink has made durable.
+"""A sink's agent: turns judged messages into columns, hands them to the sink, acknowledges what the sink has made
+durable.
 
-One agent a sink, with the sink's own consumer group: each can lag, fail and be rebuilt alone. While the sink writes, the
-next messages gather, so that batches grow with the load and stay small without it.
+One agent a sink, with the sink's own consumer group: each can lag, fail and be rebuilt alone. While the sink writes,
+the next messages gather, so that batches grow with the load and stay small without it.
 """
 
 from __future__ import annotations

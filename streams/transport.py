@@ -1,8 +1,8 @@
 """The micro-batch transport: one fetched partition batch is one Faust message.
 
-Stock Faust spends 60-170 µs of asyncio work on every record whatever the agent does. Here a message's value is the list of
-consumer records that one fetch brought from one partition and its offset is the offset of the last of them, so that cost
-is paid once a batch, and agents see columns' worth of records at a time.
+Stock Faust spends 60-170 µs of asyncio work on every record whatever the agent does. Here a message's value is the
+list of consumer records that one fetch brought from one partition and its offset is the offset of the last of them, so
+that cost is paid once a batch, and agents see columns' worth of records at a time.
 
 What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that is safe:
 
@@ -10,8 +10,8 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
     yields a message a partition batch. The stock one yields a message a record, round-robin over topics; order inside a
     partition is the same.
 ``_wait_next_records``
-    looks again after 10 ms when back-pressure has paused every partition (stock: a whole second), and lets records gather
-    for ``linger`` seconds while batches are small, so that a quiet stream costs little.
+    looks again after 10 ms when back-pressure has paused every partition (stock: a whole second), and lets records
+    gather for ``linger`` seconds while batches are small, so that a quiet stream costs little.
 ``ack``, ``_new_offset``, ``_filter_tps_with_pending_acks``, ``_add_gap``
     commits follow the messages themselves: the end of the longest prefix of delivered batches that are acknowledged.
     Stock bookkeeping counts offsets one by one, takes the inside of a batch for a gap and falls behind for ever.
