@@ -31,3 +31,10 @@ def new_topic(stack: RunningStack) -> Callable[..., str]:
         return create_topic(stack.settings.kafka(), unique_name(prefix), partitions, config)
 
     return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the stack is worth running again on the real engines."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real)
