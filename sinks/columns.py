@@ -8,7 +8,7 @@ ClickHouse tables have it as a number. So every sink ends in the same state in w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from typing import cast
 
 import polars as pl
 
@@ -37,10 +37,11 @@ STORED_META = pl.Schema(
 )
 _FROM_VERDICTS = [name for name in STORED_META if name != "subject"]
 
-#: Python and the stores hold these years; Avro's integers reach further, and a hostile one must not stop a sink.
-_FIRST_DAY, _LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
-_FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
-_LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
+_MOMENT = pl.Datetime("ms", "UTC")
+#: Days and milliseconds since 1970 of the years 1 to 9999, which Python and the stores hold. Integers of Avro and Kafka
+#: reach further, and a hostile one must not stop a sink.
+_DAYS = (-719_162, 2_932_896)
+_MOMENTS = (_DAYS[0] * 86_400_000, (_DAYS[1] + 1) * 86_400_000 - 1)
 
 _OFFSET_MAX = 2**63 - 1
 _VERSION_BIAS = 2**63
@@ -48,13 +49,22 @@ _VERSION_BIAS = 2**63
 ORDER_WIDTH = 39
 
 
-def storable(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The column with days and moments brought into the years 1 to 9999; other types as they are."""
-    if isinstance(dtype, pl.Date):
-        return column.clip(pl.lit(_FIRST_DAY), pl.lit(_LAST_DAY))
-    if isinstance(dtype, pl.Datetime):
-        return column.clip(pl.lit(_FIRST_MOMENT).cast(dtype), pl.lit(_LAST_MOMENT).cast(dtype))
-    return column
+def storable(column: pl.Series) -> pl.Series:
+    """A column of days or moments brought into the years 1 to 9999; of any other type as it is.
+
+    Looks first: the clipping is hardly ever needed and costs far more than the look.
+    """
+    if column.dtype == pl.Date:
+        low, high = _DAYS
+    elif column.dtype == _MOMENT:
+        low, high = _MOMENTS
+    else:
+        return column
+    plain = column.to_physical()
+    least, most = plain.min(), plain.max()
+    if least is None or (cast("int", least) >= low and cast("int", most) <= high):
+        return column
+    return plain.clip(low, high).cast(column.dtype)
 
 
 def records_by_dataset(batches: Sequence[GovernedBatch]) -> list[tuple[Dataset, pl.DataFrame]]:
@@ -67,27 +77,35 @@ def records_by_dataset(batches: Sequence[GovernedBatch]) -> list[tuple[Dataset, 
         if batch.dataset is not None and batch.records is not None and batch.records.height:
             frame = _stored(batch.dataset, batch.records, batch.verdicts)
             frames.setdefault(batch.dataset.code, (batch.dataset, []))[1].append(frame)
-    return [(dataset, pl.concat(parts)) for dataset, parts in frames.values()]
+    return [(dataset, _storable(parts)) for dataset, parts in frames.values()]
 
 
 def _stored(dataset: Dataset, records: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     joined = records.hstack(verdicts.select(_FROM_VERDICTS))
-    wanted = {**dataset.polars_schema, **STORED_META}
-    present = set(joined.columns)
-    return joined.select(
-        storable(pl.col(name), dtype).cast(dtype) if name in present else pl.lit(None, dtype).alias(name)
+    return _conformed(joined, pl.Schema({**dataset.polars_schema, **STORED_META}))
+
+
+def _conformed(frame: pl.DataFrame, wanted: pl.Schema) -> pl.DataFrame:
+    """The frame with exactly the *wanted* columns; as it is when it has them (on few rows every expression counts)."""
+    if frame.schema == wanted:
+        return frame
+    present = set(frame.columns)
+    return frame.select(
+        pl.col(name).cast(dtype) if name in present else pl.lit(None, dtype).alias(name)
         for name, dtype in wanted.items()
     )
 
 
+def _storable(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.DataFrame([storable(column) for column in pl.concat(frames).iter_columns()])
+
+
 def all_verdicts(batches: Sequence[GovernedBatch]) -> pl.DataFrame:
     """The verdicts of all batches in one frame with VERDICT_COLUMNS."""
-    frames = [batch.verdicts.select(VERDICT_COLUMNS.names()) for batch in batches if batch.verdicts.height]
+    frames = [_conformed(batch.verdicts, VERDICT_COLUMNS) for batch in batches if batch.verdicts.height]
     if not frames:
         return VERDICT_COLUMNS.to_frame()
-    return pl.concat(frames).select(
-        storable(pl.col(name), dtype).cast(dtype) for name, dtype in VERDICT_COLUMNS.items()
-    )
+    return _storable(frames)
 
 
 def order_key() -> pl.Expr:
@@ -138,6 +156,6 @@ def payload(dataset: Dataset) -> pl.Expr:
 def _json_value(name: str, dtype: pl.DataType) -> pl.Expr:
     """Decimals as text without trailing zeros (JSON numbers are not exact everywhere), the rest as Polars does it."""
     column = pl.col(name)
-    if isinstance(dtype, pl.Decimal):
+    if dtype == pl.Decimal:
         return column.cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
     return column

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
 from sink_batches import START, Message, batches
 
@@ -227,3 +228,20 @@ def test_a_closed_store_says_so(clickhouse: ClickHouseConnection) -> None:
     sink.close()
     with pytest.raises(SinkError, match="closed"):
         sink.write([])
+
+
+def test_times_and_days_beyond_what_can_be_stored_are_brought_to_the_nearest(
+    catalog: Catalog, clickhouse_sink: ClickHouseSink, store: CreditStore, token: Callable[[], str]
+) -> None:
+    name = token()
+    (one,) = batches(catalog, [Message("legal_person", name, "r", 1, 0, name)])
+    assert one.records is not None
+    beyond = replace(
+        one,
+        records=one.records.with_columns(CLRQ=pl.lit(2**30, pl.Int32).cast(pl.Date)),
+        verdicts=one.verdicts.with_columns(reported_at=pl.lit(-(2**60)).cast(pl.Datetime("ms", "UTC"))),
+    )
+    clickhouse_sink.write([beyond])
+    (record,) = store.subject_records(name)
+    assert record.fields["CLRQ"] == "9999-12-31"
+    assert record.reported_at == datetime(1, 1, 1, tzinfo=UTC)
