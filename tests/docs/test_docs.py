@@ -6,9 +6,13 @@ import os
 import re
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,35 +21,74 @@ from doc_commands import PAGES, ROOT, DocCommand, needing
 import zhida.cli
 from zhida.cli._root import discover, load
 
-Run = Callable[[DocCommand], subprocess.CompletedProcess[str]]
+
+@dataclass
+class Reader:
+    """Runs commands as a reader would who stands in a checkout: one folder for all, so that pages can build on it."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, text: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", text], cwd=self.folder, env=self.environment, text=True, capture_output=True, timeout=120
+        )
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs commands as a reader would who stands in a checkout: one folder for all, so that pages can build on it."""
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "docs" / "examples", folder / "docs" / "examples")
-    bin_folder = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ZHIDA_")} | {
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "ZHIDA_DATA_DIR": str(folder / "var"),
     }
+    return Reader(folder, environment)
 
-    def run(command: DocCommand) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["sh", "-c", command.text], cwd=folder, env=environment, text=True, capture_output=True, timeout=120
-        )
 
-    return run
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize("command", needing(""), ids=str)
-def test_a_command_in_the_documentation_works_as_written(reader: Run, command: DocCommand) -> None:
-    done = reader(command)
+def test_a_command_in_the_documentation_works_as_written(reader: Reader, command: DocCommand) -> None:
+    done = reader.run(command.text)
     assert done.returncode in command.exit_codes, f"{command.text}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("command", [*needing("long"), *needing("platform")], ids=str)
+@pytest.fixture(scope="module")
+def platform_reader(reader: Reader) -> Iterator[Reader]:
+    """The same reader while ``zhida up`` runs in another window."""
+    reader.environment |= {
+        "ZHIDA_API_PORT": str(free_port()),
+        "ZHIDA_REGISTRY_PORT": str(free_port()),
+    }
+    log = reader.folder / "up.log"
+    with log.open("w") as output:
+        up = subprocess.Popen(["zhida", "up"], cwd=reader.folder, env=reader.environment, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + 120
+        while reader.run("zhida status").returncode != 0:
+            assert up.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+        yield reader
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait(timeout=60)
+
+
+@pytest.mark.parametrize("command", needing("platform"), ids=str)
+def test_a_command_in_the_documentation_works_while_the_platform_runs(
+    platform_reader: Reader, command: DocCommand
+) -> None:
+    done = platform_reader.run(command.text)
+    assert done.returncode in command.exit_codes, f"{command.text}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("command", needing("long"), ids=str)
 def test_a_command_that_is_not_run_here_exists_with_its_options(command: DocCommand) -> None:
     words = shlex.split(command.text)
     if words[0] != "zhida":

@@ -89,6 +89,12 @@ def _refused(response: httpx.Response, url: str) -> UserError:
     return UserError(zh, en, remedy, _EXIT_BY_STATUS.get(response.status_code, ExitCode.FAILED))
 
 
+def _local(moment: str) -> str:
+    from datetime import datetime
+
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _show(answer: dict[str, Any]) -> None:
     out = console()
     source = "缓存 cache" if answer.get("source") == "cache" else f"{answer.get('source', '')}"
@@ -100,7 +106,7 @@ def _show(answer: dict[str, Any]) -> None:
             title = f"{dataset['zh']} {dataset['en']}  {record['record_id']}  {record['verdict_zh']}"
             shown = table("字段 field", "值 value", title=title)
             shown.add_row("来源单位 unit", unit.get("name", unit["code"]))
-            shown.add_row("报送时间 reported", str(record["reported_at"]))
+            shown.add_row("报送时间 reported", _local(record["reported_at"]))
             for name, value in record["fields"].items():
                 if value is not None:
                     shown.add_row(f"{labels.get(name, '')} {name}".strip(), str(value))
