@@ -135,7 +135,21 @@ def _metadata(raw: Any) -> bytes | None:
         raise unprocessable("metadata.tags is an object of lists of strings")
     if sensitive is not None and not _are_strings(sensitive):
         raise unprocessable("metadata.sensitive is a list of strings")
-    return as_sorted({key: value for key, value in raw.items() if value is not None})
+    return as_sorted(_pruned(raw))
+
+
+def _pruned(raw: Any) -> Any:
+    """Without what means the same when it is absent: clients write back more, or less, than they read."""
+    if isinstance(raw, list):
+        return [_pruned(item) for item in raw]
+    if not isinstance(raw, dict):
+        return raw
+    pruned = {key: _pruned(value) for key, value in raw.items()}
+    return {
+        key: value
+        for key, value in pruned.items()
+        if value not in (None, [], {}) and not (key == "disabled" and value is False)
+    }
 
 
 def _are_strings(raw: Any) -> bool:
@@ -154,7 +168,7 @@ def _rule_set(raw: Any) -> bytes | None:
             raise invalid_rule_set(f"Invalid rule set: {group} must be a list")
         for rule in rules:
             _check_rule(rule, group, modes, names)
-    return as_sorted({key: value for key, value in raw.items() if value is not None})
+    return as_sorted(_pruned(raw))
 
 
 def _check_rule(rule: Any, group: str, modes: frozenset[str], names: set[str]) -> None:

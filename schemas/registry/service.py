@@ -85,6 +85,8 @@ class Registry:
         """The version of *subject* with this schema; 40401 without the subject, 40403 without the schema."""
         self.existing(subject, deleted=deleted)
         content = await self._content(subject, request, normalize)
+        # An empty contract, which clears one when it is registered, asks for nothing when it is looked up.
+        content = replace(content, metadata=_unless_empty(content.metadata), rule_set=_unless_empty(content.rule_set))
         found = _matching(content, self.existing(subject, deleted=deleted))
         if found is None:
             raise errors.schema_not_found()
@@ -313,6 +315,10 @@ def _matching(content: Content, versions: Sequence[SchemaVersion]) -> SchemaVers
         if content.metadata is None and content.rule_set is None and content.same_schema(there):
             return version
     return None
+
+
+def _unless_empty(contract: bytes | None) -> bytes | None:
+    return None if contract == b"{}" else contract
 
 
 def _with_contract_of(versions: Sequence[SchemaVersion], content: Content) -> Content:

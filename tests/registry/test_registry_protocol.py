@@ -278,6 +278,19 @@ def test_a_data_contract_is_kept_returned_and_stays_in_force(http: httpx.Client,
     refused(http.get(f"/subjects/{subject}/metadata", params={"key": "no", "value": "x"}), 404, 40403)
 
 
+def test_an_empty_contract_takes_the_contract_away(http: httpx.Client, subject: str) -> None:
+    rules = {"domainRules": [{"name": "r", "kind": "CONDITION", "mode": "WRITE", "disabled": False, "tags": []}]}
+    first = register(http, subject, record(A), ruleSet=rules, metadata={"properties": {}, "sensitive": []})
+    assert http.get(f"/schemas/ids/{first}").json()["ruleSet"] == {
+        "domainRules": [{"name": "r", "kind": "CONDITION", "mode": "WRITE"}]
+    }
+    assert register(http, subject, record(A), ruleSet=rules) == first
+    second = register(http, subject, record(A), ruleSet={"domainRules": []})
+    assert second != first
+    assert http.get(f"/schemas/ids/{second}").json()["ruleSet"] == {}
+    assert http.post(f"/subjects/{subject}", json={"schema": record(A), "ruleSet": {}}).json()["id"] == second
+
+
 @pytest.mark.parametrize(
     "rules",
     [
