@@ -28,6 +28,8 @@ LONG_TERM = frozenset({"长期", "长期有效", "永久", "永久有效", "无�
 INT64 = 2**63
 
 _BLANKS = " \t\r\n\u3000\u00a0\ufeff\u200b"
+#: Lone surrogates stand for bytes that could not be decoded (source.py), U+FFFD for those that others could not.
+_DAMAGED = re.compile("[\ud800-\udfff\ufffd]")
 _SCIENTIFIC = re.compile(r"[+-]?\d(\.\d+)?[Ee]\+\d{1,3}")
 _EXCEL_TEXT = re.compile(r'="([^"]*)"')
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
@@ -70,14 +72,10 @@ def _clean(text: str) -> str:
     text = text.strip(_BLANKS)
     if not text:
         return text
-    for character in text:
-        # Lone surrogates stand for bytes that could not be decoded (source.py), U+FFFD for those others could not.
-        if "\ud800" <= character <= "\udfff" or character == "\ufffd":
-            raise CellError(
-                "含有无法识别的字符，文件可能已损坏", "characters that cannot be decoded: the file is damaged"
-            )
-        if character == "\0":
-            raise CellError("含有零字符", "a NUL character")
+    if not text.isascii() and _DAMAGED.search(text):
+        raise CellError("含有无法识别的字符，文件可能已损坏", "characters that cannot be decoded: the file is damaged")
+    if "\0" in text:
+        raise CellError("含有零字符", "a NUL character")
     return text
 
 
