@@ -44,6 +44,9 @@ appender.out.layout.type = PatternLayout
 appender.out.layout.pattern = [%d] %p %m (%c)%n
 logger.server.name = kafka.server.KafkaRaftServer
 logger.server.level = INFO
+# Two lines a second about a node that is down would push what matters out of sight.
+logger.network.name = org.apache.kafka.clients.NetworkClient
+logger.network.level = ERROR
 """
 
 
@@ -116,6 +119,9 @@ def _properties(setup: Setup, node: int, home: Path, client: int, controller: in
         "transaction.state.log.num.partitions": 4,
         "share.coordinator.state.topic.replication.factor": copies,
         "share.coordinator.state.topic.min.isr": in_sync,
+        # A killed node is noticed, and may come back under its number, after this silence.
+        "broker.heartbeat.interval.ms": 1000,
+        "broker.session.timeout.ms": 6000,
         # A lone developer's group need not wait for members that never come.
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1000,
