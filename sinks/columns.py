@@ -38,9 +38,9 @@ STORED_META = pl.Schema(
 _FROM_VERDICTS = [name for name in STORED_META if name != "subject"]
 
 _MOMENT = pl.Datetime("ms", "UTC")
-#: Days and milliseconds since 1970 of the years 1 to 9999, which Python and the stores hold. Integers of Avro and Kafka
-#: reach further, and a hostile one must not stop a sink.
-_DAYS = (-719_162, 2_932_896)
+#: Days and milliseconds since 1970 of the years 1900 to 2299, the range of ClickHouse (Date32, DateTime64);
+#: beyond it a whole insert fails. Integers of Avro and Kafka reach further, and a hostile one must not stop a sink.
+_DAYS = (-25_567, 120_529)
 _MOMENTS = (_DAYS[0] * 86_400_000, (_DAYS[1] + 1) * 86_400_000 - 1)
 
 _OFFSET_MAX = 2**63 - 1
@@ -50,7 +50,7 @@ ORDER_WIDTH = 39
 
 
 def storable(column: pl.Series) -> pl.Series:
-    """A column of days or moments brought into the years 1 to 9999; of any other type as it is.
+    """A column of days or moments brought into the years 1900 to 2299; of any other type as it is.
 
     Looks first: the clipping is hardly ever needed and costs far more than the look.
     """

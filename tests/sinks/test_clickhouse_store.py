@@ -17,7 +17,8 @@ from sinks.clickhouse.engine import ClientPool, fetch, hexed, open_client
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.sink import ClickHouseSink
 from sinks.models import AuditRow
-from sinks.read import CreditStore
+from sinks.read import CreditStore, HotCache
+from sinks.redis.sink import RedisSink
 
 
 def with_fields(catalog: Catalog, code: str, fields: tuple[DatasetField, ...]) -> Catalog:
@@ -231,7 +232,12 @@ def test_a_closed_store_says_so(clickhouse: ClickHouseConnection) -> None:
 
 
 def test_times_and_days_beyond_what_can_be_stored_are_brought_to_the_nearest(
-    catalog: Catalog, clickhouse_sink: ClickHouseSink, store: CreditStore, token: Callable[[], str]
+    catalog: Catalog,
+    clickhouse_sink: ClickHouseSink,
+    redis_sink: RedisSink,
+    store: CreditStore,
+    cache: HotCache,
+    token: Callable[[], str],
 ) -> None:
     name = token()
     (one,) = batches(catalog, [Message("legal_person", name, "r", 1, 0, name)])
@@ -242,6 +248,8 @@ def test_times_and_days_beyond_what_can_be_stored_are_brought_to_the_nearest(
         verdicts=one.verdicts.with_columns(reported_at=pl.lit(-(2**60)).cast(pl.Datetime("ms", "UTC"))),
     )
     clickhouse_sink.write([beyond])
+    redis_sink.write([beyond])
     (record,) = store.subject_records(name)
-    assert record.fields["CLRQ"] == "9999-12-31"
-    assert record.reported_at == datetime(1, 1, 1, tzinfo=UTC)
+    assert record.fields["CLRQ"] == "2299-12-31"
+    assert record.reported_at == datetime(1900, 1, 1, tzinfo=UTC)
+    assert cache.many([name]) == [[record]]
