@@ -27,6 +27,7 @@ from zhida.stack import (
     ServiceCrashed,
     StackError,
     StartInterrupted,
+    StoppedElsewhere,
     start_stack,
     stop_stack,
 )
@@ -219,9 +220,8 @@ def test_a_port_that_is_snatched_before_the_engine_listens_is_replaced_by_anothe
 def test_stopping_from_elsewhere_is_no_crash(settings: Settings) -> None:
     with start_stack(settings) as stack:
         assert stop_stack(settings)
-        with pytest.raises(StackError, match="stopped from elsewhere") as told:
+        with pytest.raises(StoppedElsewhere):
             stack.check()
-        assert not isinstance(told.value, ServiceCrashed)
     assert not stop_stack(settings)
 
 
@@ -360,6 +360,13 @@ def test_a_second_command_says_that_the_stack_is_running(tmp_path: Path) -> None
         assert "127.0.0.1:" in second.stderr
         assert first.poll() is None
         assert len(marked(tmp_path / "var")) == 2
+
+
+def test_down_ends_a_stack_in_the_foreground_of_another_command_too(tmp_path: Path) -> None:
+    with up_command(tmp_path / "var") as command:
+        assert stack_command(tmp_path / "var", "down").returncode == 0
+        assert command.wait(PATIENCE) == 0
+        assert marked(tmp_path / "var") == []
 
 
 def test_a_detached_stack_is_found_reported_and_stopped_by_other_commands(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,8 +130,10 @@ def status(
 
 
 def _keep(stack: RunningStack, stop_asked: Callable[[], bool]) -> None:
-    """Watch the engines until somebody asks to stop; raises StackError when one ends by itself."""
-    with stack:
+    """Watch the engines until somebody, here or elsewhere, asks to stop; raises ServiceCrashed when one crashes."""
+    from zhida.stack import StoppedElsewhere
+
+    with stack, contextlib.suppress(StoppedElsewhere):
         while not stop_asked():
             stack.check()
             time.sleep(_LOOK_SECONDS)

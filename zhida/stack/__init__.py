@@ -1,6 +1,13 @@
 """The local stack: broker, Redis and ClickHouse, started, checked and stopped on this machine."""
 
-from zhida.stack.errors import AlreadyRunning, MissingProgram, ServiceCrashed, StackError, StartInterrupted
+from zhida.stack.errors import (
+    AlreadyRunning,
+    MissingProgram,
+    ServiceCrashed,
+    StackError,
+    StartInterrupted,
+    StoppedElsewhere,
+)
 from zhida.stack.running import RunningStack, find_stack, start_stack, stop_stack
 from zhida.stack_state import Service
 
@@ -12,6 +19,7 @@ __all__ = [
     "ServiceCrashed",
     "StackError",
     "StartInterrupted",
+    "StoppedElsewhere",
     "find_stack",
     "start_stack",
     "stop_stack",

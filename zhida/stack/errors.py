@@ -25,5 +25,9 @@ class ServiceCrashed(StackError):  # noqa: N818 - reads as what it is
     """A child ended by itself; the message ends with the last lines of its log."""
 
 
+class StoppedElsewhere(StackError):  # noqa: N818 - no error of anybody's
+    """Another command has stopped the stack."""
+
+
 class StartInterrupted(StackError):  # noqa: N818 - reads as what it is
     """The caller asked to stop while the stack was starting; nothing is left running."""

@@ -18,7 +18,7 @@ from zhida.settings import Settings
 from zhida.stack.children import Child, Children, Plan, describe_exit, log_tail, marked, stop_processes
 from zhida.stack.clickhouse_server import clickhouse_server
 from zhida.stack.engines import Engine, Prepared, Report, Setup
-from zhida.stack.errors import AlreadyRunning, ServiceCrashed, StackError, StartInterrupted
+from zhida.stack.errors import AlreadyRunning, ServiceCrashed, StackError, StartInterrupted, StoppedElsewhere
 from zhida.stack.kafka import kafka
 from zhida.stack.ports import Ports
 from zhida.stack.redis_server import redis_server
@@ -66,14 +66,14 @@ class RunningStack:
     def check(self) -> None:
         """Raise ServiceCrashed, with the last lines of its log, when an engine has ended by itself.
 
-        Raises StackError when somebody else has stopped the stack.
+        Raises StoppedElsewhere when another command has stopped the stack.
         """
         dead = [child for child in self._by_name.values() if child.exit_code is not None]
         if not dead:
             return
         state = read_state(self.data_dir)
         if state is None or state.stopping or state.started != self._state.started:
-            raise StackError("the stack was stopped from elsewhere 本地引擎已被另一命令停止")
+            raise StoppedElsewhere("the stack was stopped from elsewhere 本地引擎已被另一命令停止")
         raise ServiceCrashed("\n".join(_crash_report(child) for child in dead))
 
     def kill(self, name: str) -> None:
