@@ -78,8 +78,8 @@ def build_app(group: str, kafka: KafkaConnection, tuning: Tuning, *, client_id: 
     )
     app.zhida_tuning = tuning
     # Faust reports a rebalance, a normal event, with a table of partitions at INFO and "flight recorder" noise.
-    # logging.getLogger("faust").setLevel(logging.WARNING)
-    # logging.getLogger("mode").setLevel(logging.WARNING)
+    logging.getLogger("faust").setLevel(logging.WARNING)
+    logging.getLogger("mode").setLevel(logging.WARNING)
     return app
 
 

@@ -25,6 +25,7 @@ _REAPER = Path(__file__).with_name("reaper.py")
 MARK = "ZHIDA_STACK"
 #: How long a child may take to end after SIGTERM before it is killed.
 STOP_SECONDS = 15.0
+_LOGS_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,10 @@ class Children:
         self._reaper: subprocess.Popen[bytes] | None = None
 
     def start(self, plan: Plan) -> Child:
-        """Start one child; its output goes to ``<logs>/<name>.log``, the log before it to ``.log.1``."""
+        """Start one child; its output goes to ``<logs>/<name>.log``, the logs before it to ``.log.1`` and on."""
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{plan.name}.log"
-        if log.exists():
-            log.replace(log.with_suffix(".log.1"))
+        _rotate(log)
         # Our own settings hold secrets and are no business of the engines.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ZHIDA_")} | plan.environment
         environment[MARK] = str(self._data_dir)
@@ -124,6 +124,14 @@ class Children:
             with contextlib.suppress(BrokenPipeError):
                 self._reaper.stdin.write(line.encode() + b"\n")
                 self._reaper.stdin.flush()
+
+
+def _rotate(log: Path) -> None:
+    """Keep the logs of the last runs: what a crashed child said is worth most."""
+    for age in range(_LOGS_KEPT, 0, -1):
+        older = log.with_suffix(f".log.{age - 1}") if age > 1 else log
+        if older.exists():
+            older.replace(log.with_suffix(f".log.{age}"))
 
 
 def stop_processes(processes: Iterable[ProcessId], timeout: float = STOP_SECONDS) -> list[ProcessId]:
