@@ -54,6 +54,9 @@ def configure(*, json: bool, level: str = "info", stream: TextIO | None = None) 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # Clients that log every request at INFO would drown what matters.
+    for chatty in ("httpx", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
