@@ -6,7 +6,6 @@ with one of ``present``, ``contains``, ``lacks``, ``length``. On an empty field 
 
 from __future__ import annotations
 
-import re
 from functools import reduce
 from operator import or_
 from typing import Any, Self
@@ -82,12 +81,12 @@ class Condition(BaseModel):
             return reduce(or_, (column == value for value in self.equals))
         if self.length is not None:
             return column.str.len_bytes().is_between(self.length, _UTF8_MOST * self.length)
-        return self._has_element(column) if self.contains else ~self._has_element(column)
+        return lambda strings: strings.where(self._about_elements)
 
-    def _has_element(self, column: pl.Expr) -> pl.Expr:
-        """True where an element of the joined list is one of the values."""
-        separator, one = re.escape(self.separator), "|".join(map(re.escape, self.contains or self.lacks or ()))
-        return column.str.contains(rf"(?:\A|{separator})(?:{one})(?:{separator}|\z)")
+    def _about_elements(self, text: str) -> bool:
+        """``contains`` or ``lacks`` of one text that is not null."""
+        nowhere = frozenset(self.contains or self.lacks or ()).isdisjoint(text.split(self.separator))
+        return nowhere if self.lacks else not nowhere
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Source of an expression that is true when the condition holds for the value."""

@@ -46,6 +46,7 @@ def _translation(values: Mapping[str, int]) -> bytes:
 
 
 _USCC_OF_BYTE = _translation(_USCC_VALUES)
+_DIGITS_AND_X_OF_BYTE = _translation(_DIGITS_AND_X)
 _ORGANISATION_OF_BYTE = _translation(_ORGANISATION_VALUES)
 
 
@@ -80,9 +81,8 @@ def id_number_is_valid(number: str, today: date, regions: Iterable[str] = ID_REG
         return False
     if birth.year < _FIRST_BIRTH_YEAR or birth > today:
         return False
-    return (
-        sum(_DIGITS_AND_X[character] * weight for character, weight in zip(number, ID_WEIGHTS, strict=True)) % 11 == 1
-    )
+    total: int = sum(map(mul, number.encode("ascii").translate(_DIGITS_AND_X_OF_BYTE), ID_WEIGHTS))
+    return total % 11 == 1
 
 
 def uscc_fails(matrix: Bytes) -> Mask:

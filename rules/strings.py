@@ -53,6 +53,11 @@ class StringColumn:
         return self._views[:, 4]
 
     @cached_property
+    def next_bytes(self) -> npt.NDArray[np.uint16]:
+        """The second byte and, times 256, the third; 0 for what the string does not have."""
+        return np.ndarray(len(self.series), "<u2", self._views, offset=5, strides=(_VIEW_BYTES,))
+
+    @cached_property
     def nulls(self) -> Mask | None:
         """True where there is nothing; None when that is nowhere."""
         return ~_bitmap(self._array, 0) if self.series.null_count() else None
@@ -65,6 +70,20 @@ class StringColumn:
         if sized.all():
             return _matrix(self.series, width), None
         return _matrix(self.series.filter(pl.Series(sized)), width), sized
+
+    def where(self, predicate: Callable[[str], bool]) -> Mask:
+        """True where *predicate* is true of the string; it is asked once for each distinct one."""
+        values, places = self._distinct
+        outcomes = np.fromiter(map(predicate, values), np.bool_, len(values))
+        mask: Mask = outcomes.take(places, mode="clip") if values else np.zeros(len(self), np.bool_)
+        return mask if self.nulls is None else mask & ~self.nulls
+
+    @cached_property
+    def _distinct(self) -> tuple[list[str], npt.NDArray[np.int32]]:
+        encoded = self._array.dictionary_encode()
+        indices = encoded.indices
+        places = np.frombuffer(indices.buffers()[1], np.int32, count=len(self), offset=4 * indices.offset)
+        return encoded.dictionary.to_pylist(), places
 
     def failing(self, width: int, matrix_fails: MatrixFails) -> Mask:
         """True where there is a string that is not *width* bytes long or that *matrix_fails* says no to."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import reduce
 from operator import and_
 from typing import Self
@@ -36,13 +35,15 @@ class Enumeration(Check):
 
     def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Not a value; or, in a list, some element is not."""
-        column = pl.col(field.name)
         if self.separator is not None:
-            one = "|".join(map(re.escape, self.values))
-            return ~column.str.contains(rf"\A(?:{one})(?:{re.escape(self.separator)}(?:{one}))*\z")
+            return lambda strings: strings.where(self._has_other)
+        column = pl.col(field.name)
         if len(self.values) <= _FEW:
             return reduce(and_, (column != value for value in self.values))
         return ~column.is_in(self.values)
+
+    def _has_other(self, text: str) -> bool:
+        return not frozenset(self.values).issuperset(text.split(self.separator))
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Not a value; or, in a list, some element is not."""
