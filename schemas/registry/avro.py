@@ -16,8 +16,9 @@ from schemas.registry.errors import RegistryError, invalid_schema, too_large
 
 MAX_TEXT = 1_000_000
 MAX_DEPTH = 64
-MAX_NODES = 50_000
+MAX_NODES = 20_000
 MAX_BRANCHES = 512
+_MAX_DEFAULT_STEPS = 200_000
 
 PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 _NAMED = frozenset({"record", "error", "enum", "fixed"})
@@ -136,8 +137,9 @@ class _Parser:
     def parse(self, text: str) -> Node:
         node = self._node(load_json(text), "", "", 0)
         # Defaults last: a default may be of a record that is defined only later.
+        fits = _Fit()
         for where, item in self._defaults:
-            if not _fits(item.type, item.default, 0):
+            if not fits(item.type, item.default, 0):
                 self._fail(where, f"invalid default {_short(item.default)} for type {item.type.label}")
         return node
 
@@ -316,40 +318,48 @@ def _is_bytes(value: Any) -> bool:
     return isinstance(value, str) and all(ord(char) < 256 for char in value)
 
 
-def _fits(node: Node, value: Any, depth: int) -> bool:
-    """Whether the JSON *value* may be a default of *node* (Avro 1.12: of a union, any branch)."""
-    if depth > MAX_DEPTH:
-        return False
-    match node.kind:
-        case "null":
-            return value is None
-        case "boolean":
-            return isinstance(value, bool)
-        case "int":
-            return _whole(value, _INT)
-        case "long":
-            return _whole(value, _LONG)
-        case "float" | "double":
-            return _is_number(value)
-        case "string":
-            return isinstance(value, str)
-        case "bytes":
-            return _is_bytes(value)
-        case "fixed":
-            return _is_bytes(value) and len(value) == node.size
-        case "enum":
-            return value in node.symbols
-        case "array":
-            return isinstance(value, list) and all(_fits(_items(node), item, depth + 1) for item in value)
-        case "map":
-            return isinstance(value, dict) and all(_fits(_items(node), item, depth + 1) for item in value.values())
-        case "union":
-            return any(_fits(branch, value, depth + 1) for branch in node.branches)
-        case _:
-            return isinstance(value, dict) and all(
-                _fits(item.type, value[item.name], depth + 1) if item.name in value else item.default is not MISSING
-                for item in node.fields
-            )
+class _Fit:
+    """Checks defaults; those that are filled up by further defaults, and might never end, within a bound."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+
+    def __call__(self, node: Node, value: Any, depth: int) -> bool:
+        """Whether the JSON *value* may be a default of *node* (Avro 1.12: of a union, any branch)."""
+        self._steps += 1
+        if self._steps > _MAX_DEFAULT_STEPS:
+            raise too_large("The defaults are too intertwined to check")
+        if depth > MAX_DEPTH:
+            return False
+        match node.kind:
+            case "null":
+                return value is None
+            case "boolean":
+                return isinstance(value, bool)
+            case "int":
+                return _whole(value, _INT)
+            case "long":
+                return _whole(value, _LONG)
+            case "float" | "double":
+                return _is_number(value)
+            case "string":
+                return isinstance(value, str)
+            case "bytes":
+                return _is_bytes(value)
+            case "fixed":
+                return _is_bytes(value) and len(value) == node.size
+            case "enum":
+                return value in node.symbols
+            case "array":
+                return isinstance(value, list) and all(self(_items(node), item, depth + 1) for item in value)
+            case "map":
+                return isinstance(value, dict) and all(self(_items(node), item, depth + 1) for item in value.values())
+            case "union":
+                return any(self(branch, value, depth + 1) for branch in node.branches)
+            case _:
+                return isinstance(value, dict) and all(
+                    self(item.type, value.get(item.name, item.default), depth + 1) for item in node.fields
+                )
 
 
 def _items(node: Node) -> Node:

@@ -34,6 +34,8 @@ class RegistryThread:
         self.url = self.server.url
 
     def stop(self) -> None:
+        if self._loop.is_closed():
+            return
         self._run(self.server.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

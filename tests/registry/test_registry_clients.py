@@ -50,7 +50,9 @@ def context(topic: str) -> SerializationContext:
     return SerializationContext(topic, MessageField.VALUE, [])
 
 
-def test_confluents_client_walks_through_the_whole_protocol(confluent: SchemaRegistryClient, subject: str) -> None:
+def test_confluents_client_walks_through_the_whole_protocol(
+    registry: RegistryThread, confluent: SchemaRegistryClient, subject: str
+) -> None:
     schema = Schema(record(A), "AVRO")
     number = confluent.register_schema(subject, schema)
     full = confluent.register_schema_full_response(subject, schema)
@@ -81,19 +83,24 @@ def test_confluents_client_walks_through_the_whole_protocol(confluent: SchemaReg
     assert (refused.value.http_status_code, refused.value.error_code) == (409, 409)
     confluent.set_compatibility(subject, "FULL_TRANSITIVE")
     assert confluent.get_compatibility(subject) == "FULL_TRANSITIVE"
-    confluent.set_config(subject, ServerConfig(compatibility=ConfigCompatibilityLevel.NONE, compatibility_group="major"))
+    confluent.set_config(
+        subject, ServerConfig(compatibility=ConfigCompatibilityLevel.NONE, compatibility_group="major")
+    )
     assert confluent.get_config(subject).compatibility_level == "NONE"
     assert confluent.delete_config(subject).compatibility_level == "NONE"
-    assert confluent.update_mode(subject, "READONLY")["mode"] == "READONLY"
+    assert confluent.update_mode(subject, "READONLY") == "READONLY"
     assert confluent.get_mode(subject) == "READONLY"
     assert confluent.delete_mode(subject) == "READONLY"
     assert confluent.get_global_mode() == "READWRITE"
     assert confluent.get_contexts() == ["."]
     assert confluent.delete_version(subject, 1) == 1
-    assert confluent.delete_version(subject, 1, permanent=True) == 1
-    assert confluent.delete_subject(subject, permanent=True) == [2]
+    assert confluent.get_version(subject, 1, deleted=True).schema_id == number
+    # This client cannot forget a version that it has not cached in every way: a new one has nothing to forget.
+    with SchemaRegistryClient({"url": registry.url}) as fresh:
+        assert fresh.delete_version(subject, 1, permanent=True) == 1
+        assert fresh.delete_subject(subject, permanent=True) == [2]
     with pytest.raises(SchemaRegistryError) as unknown:
-        confluent.get_latest_version(subject)
+        confluent.get_versions(subject)
     assert unknown.value.error_code == 40401
 
 
