@@ -98,6 +98,7 @@ def test_confluents_client_walks_through_the_whole_protocol(
     # This client cannot forget a version that it has not cached in every way: a new one has nothing to forget.
     with SchemaRegistryClient({"url": registry.url}) as fresh:
         assert fresh.delete_version(subject, 1, permanent=True) == 1
+        assert fresh.delete_subject(subject) == [2]
         assert fresh.delete_subject(subject, permanent=True) == [2]
     with pytest.raises(SchemaRegistryError) as unknown:
         confluent.get_versions(subject)
