@@ -1,0 +1,182 @@
+"""The side-by-side measurement: every way in turn, several rounds, on one broker and one load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.corpus import Corpus, load_corpus, preload
+from benchmarks.measure import BenchError, Broker, Observer, Outputs, Place, Reading
+from benchmarks.processes import Workers
+from benchmarks.readback import Digest, read_back
+from benchmarks.stores import Stores
+from benchmarks.ways.job import Orders
+from benchmarks.ways.table import WAYS, Load, Way
+from schemas.catalog import Catalog
+from schemas.registry.client import RegistryClient, RegistryClientError
+from schemas.topics import QUARANTINE_TOPIC, REJECTED_TOPIC, feedback_topic
+from streams.topic_admin import TopicAdmin, TopicSpec
+from zhida.preparation import create_topics, register_schemas
+from zhida.roles.govern import GOVERN_GROUP
+from zhida.settings import Settings
+from zhida.stack.children import Children
+
+_SETTLE_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured."""
+
+    records: int
+    slow_records: int
+    rounds: int
+
+
+@dataclass(slots=True)
+class Results:
+    """All readings by way, in order of rounds."""
+
+    readings: dict[str, list[Reading]] = field(default_factory=dict)
+    loads: dict[str, Corpus] = field(default_factory=dict)
+
+
+class Throughput:
+    """The arena: topics, loads and the processes that are measured."""
+
+    def __init__(
+        self, settings: Settings, real: bool, sizes: Sizes, ways: Sequence[str], say: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._real = real
+        self._sizes = sizes
+        self._ways = [way for way in WAYS if way.name in ways]
+        self._say = say
+        self._children = Children(settings.data_dir)
+        self._broker = Broker(settings.kafka(), exact_list=real)
+        self._catalog = Catalog.load()
+        self._digests: dict[Load, Digest] = {}
+
+    def run(self) -> Results:
+        """Prepare, then measure round by round."""
+        results = Results()
+        with Workers(self._settings, self._children) as registry:
+            registry.start("registry", ["zhida", "worker", "run", "registry"])
+            self._wait_for_registry(registry)
+            self._prepare(results)
+            for number in range(self._sizes.rounds):
+                # Each round begins with another way, so that none always runs first.
+                turn = number % len(self._ways)
+                for way in self._ways[turn:] + self._ways[:turn]:
+                    self._measure(way, number, results)
+        return results
+
+    def _wait_for_registry(self, registry: Workers) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            registry.check()
+            try:
+                with RegistryClient(self._settings.registry(), attempts=1) as client:
+                    client.subjects()
+                    return
+            except RegistryClientError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def _prepare(self, results: Results) -> None:
+        folder = self._settings.data_dir.parent / "corpus"
+        self._say(f"making {self._sizes.records:,} records of the sample province (kept for the next run)")
+        full = load_corpus(folder, self._sizes.records, self._settings.partitions)
+        results.loads["full"] = full
+        results.loads["small"] = full.head(min(self._sizes.slow_records, self._sizes.records))
+        create_topics(self._settings, full.units)
+        ids = register_schemas(self._settings)
+        for load in {way.load for way in self._ways}:
+            topics = {code: topic for topic, code in self._report_topics(load).items()}
+            if load == "small":
+                config = self._settings.topic_config("report")
+                specs = [TopicSpec(topic, self._settings.partitions, config) for topic in topics.values()]
+                TopicAdmin(self._settings.kafka(), replication=self._settings.replication_factor).create(specs)
+            took = preload(self._settings, results.loads[load], topics, ids)
+            self._say(f"preloaded {results.loads[load].expected.received:,} records ({load}) in {took:.1f} s")
+
+    def _report_topics(self, load: Load) -> dict[str, str]:
+        if load == "full":
+            return {dataset.report_topic: dataset.code for dataset in self._catalog}
+        return {f"bench.report.{dataset.code}": dataset.code for dataset in self._catalog}
+
+    def _outputs(self, way: Way, corpus: Corpus) -> Outputs:
+        places = self._broker.places
+        expected = corpus.expected
+        accepted = places([dataset.accepted_topic for dataset in self._catalog])
+        if way.writes == "accepted":
+            return Outputs(accepted, [], [], expected.received, 0, 0, expected.received)
+        return Outputs(
+            accepted=accepted,
+            others=places([REJECTED_TOPIC, QUARANTINE_TOPIC]),
+            feedback=places([feedback_topic(unit) for unit in corpus.units]),
+            want_accepted=expected.passed,
+            want_others=expected.rejected + expected.quarantined,
+            want_feedback=expected.feedback,
+            received=expected.received,
+        )
+
+    def _measure(self, way: Way, number: int, results: Results) -> None:
+        corpus = results.loads[way.load]
+        outputs = self._outputs(way, corpus)
+        reports = self._broker.places(self._report_topics(way.load))
+        starts = self._broker.ends([*outputs.accepted, *outputs.others])
+        with Workers(self._settings, self._children) as workers:
+            stores = self._stores(way, corpus, number, starts)
+            observer = Observer(self._broker, outputs, workers.check)
+            group = self._start(way, number, workers, stores)
+            reading = observer.watch(workers.meter(), stores.complete if stores else lambda: True)
+            self._settle(group, reports, workers)
+            observer.check()
+            if stores:
+                stores.check()
+        if way.writes != "accepted":
+            self._verify(way, starts)
+        results.readings.setdefault(way.name, []).append(reading)
+        self._say(
+            f"round {number + 1} {way.name:12} {reading.per_second:>10,.0f} records/s wall "
+            f"{reading.per_cpu_second:>10,.0f} records/s CPU   ({reading.wall:.2f} s, {reading.cpu:.2f} CPU s)"
+        )
+
+    def _stores(self, way: Way, corpus: Corpus, number: int, starts: dict[Place, int]) -> Stores | None:
+        if way.writes != "stores":
+            return None
+        stores = Stores(self._settings, self._broker, corpus, number)
+        stores.prepare(starts)
+        return stores
+
+    def _start(self, way: Way, number: int, workers: Workers, stores: Stores | None) -> str:
+        """Start the way's processes, which read everything from the beginning; returns the group to look at."""
+        if way.module is not None:
+            group = f"bench-{way.name}-{number}"
+            workers.start(way.name, [way.module, Orders(group, self._report_topics(way.load)).text()])
+            return group
+        self._broker.delete_groups([GOVERN_GROUP])
+        if stores:
+            stores.start_sinks(workers)
+        workers.start("govern", ["zhida", "worker", "run", "govern"])
+        return GOVERN_GROUP
+
+    def _settle(self, group: str, reports: list[Place], workers: Workers) -> None:
+        """Everything must be committed soon after."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        ends = self._broker.ends(reports)
+        while self._broker.committed(group, reports) != ends:
+            workers.check()
+            if time.monotonic() > deadline:
+                raise BenchError(f"{group} has not committed everything within {_SETTLE_SECONDS:.0f} s")
+            time.sleep(0.1)
+
+    def _verify(self, way: Way, starts: dict[Place, int]) -> None:
+        """All ways must have judged the same: what they sent is read back and compared with the first one's."""
+        digest = read_back(self._settings.kafka(), starts, self._broker.ends(list(starts)))
+        first = self._digests.setdefault(way.load, digest)
+        if digest != first:
+            raise BenchError(f"{way.name} judged differently: {digest} instead of {first}")
