@@ -102,12 +102,14 @@ class SchemaLog:
 
     async def stop(self) -> None:
         """Leave without a trace: the threads and the clients are gone when this returns."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.wait([self._pump])
         while self._queue:
             self._queue.popleft().answer.set_exception(store_failed("the registry stops"))
-        self._stopping.set()
         if self._reader is not None:
             await asyncio.to_thread(self._reader.join)
         await self._block(self._writer.drop)

@@ -111,11 +111,11 @@ class RegistryServer:
         _log.info("registry_serves", url=self.url)
 
     async def serve(self) -> None:
-        """Start unless started, and return when stopped."""
+        """Start unless started, and return when stopped; when this is cancelled, :meth:`stop` is still to be called."""
         if self._serving is None:
             await self.start()
         if self._serving is not None:
-            await self._serving
+            await asyncio.shield(self._serving)
 
     async def stop(self) -> None:
         """Answer what is under way, then leave; no harm if not started."""
@@ -134,8 +134,9 @@ def create_registry(
     tls: RegistryTls | None = None,
     topic: str = DEFAULT_TOPIC,
     allow_anonymous: bool = False,
+    timeout: float = 15.0,
 ) -> RegistryServer:
-    """A registry on *topic* of *kafka*, not yet started.
+    """A registry on *topic* of *kafka*, not yet started; a write is given up after *timeout* seconds.
 
     Without *auth* it lets everyone in, and therefore listens on loopback addresses only, unless *allow_anonymous* says
     that something in front of it decides who may come (ValueError otherwise).
@@ -144,7 +145,7 @@ def create_registry(
         raise ValueError(f"a registry on {host} needs credentials: anyone in the network could change schemas")
     state = RegistryState()
 
-    log = SchemaLog(kafka, topic, state)
+    log = SchemaLog(kafka, topic, state, timeout=timeout)
     registry = Registry(state, log, Settings(state, log))
     app = RegistryApp(state, all_routes(registry), Gate(auth) if auth is not None else None)
     return RegistryServer(log, app, host, port, tls)
