@@ -285,6 +285,18 @@ def test_a_program_that_is_missing_is_named_with_the_command_that_installs_it(
     assert marked(settings.data_dir) == []
 
 
+def test_a_java_that_is_too_old_is_refused_with_its_version(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(StackError, match="is Java 11; Kafka needs 17"):
+        start_stack(settings, real=True)
+
+
 @pytest.mark.parametrize(("real", "brokers"), [(False, 3), (True, 2), (True, 0)])
 def test_impossible_numbers_of_brokers_are_refused(settings: Settings, real: bool, brokers: int) -> None:
     with pytest.raises(StackError, match="--brokers"):
@@ -327,7 +339,8 @@ def test_kill_minus_nine_of_the_command_leaves_no_process_not_even_grandchildren
 def test_the_reaper_ends_grandchildren_too(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from zhida.stack.children import Children, Plan\n"
-        "Children(Path(sys.argv[1])).start(Plan('s', 's', ['sh', '-c', 'sleep 600 & sleep 600'], '-', lambda: True))\n"
+        "children = Children(Path(sys.argv[1]))\n"
+        "children.start(Plan('s', 's', ['sh', '-c', 'sleep 600 & sleep 600'], '-', lambda: True))\n"
         "print('up', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True) as parent:

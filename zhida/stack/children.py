@@ -83,6 +83,7 @@ class Children:
         # Our own settings hold secrets and are no business of the engines.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ZHIDA_")} | plan.environment
         environment[MARK] = str(self._data_dir)
+        self._start_reaper()
         with log.open("wb") as output:
             popen = subprocess.Popen(
                 plan.argv,
@@ -113,14 +114,13 @@ class Children:
         self._reaper.wait()
         self._reaper = None
 
-    def _tell(self, line: str) -> None:
+    def _start_reaper(self) -> None:
         if self._reaper is None:
-            self._reaper = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_REAPER), str(os.getpid())],
-                stdin=subprocess.PIPE,
-                start_new_session=True,
-            )
-        if self._reaper.stdin:
+            command = [sys.executable, "-I", "-S", str(_REAPER), str(os.getpid())]
+            self._reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+    def _tell(self, line: str) -> None:
+        if self._reaper and self._reaper.stdin:
             with contextlib.suppress(BrokenPipeError):
                 self._reaper.stdin.write(line.encode() + b"\n")
                 self._reaper.stdin.flush()

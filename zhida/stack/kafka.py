@@ -134,12 +134,14 @@ def _cluster_id(folder: Path, brokers: int) -> str:
     path = folder / "cluster.json"
     if path.is_file():
         known = json.loads(path.read_text(encoding="ascii"))
-        if known["brokers"] != brokers:
+        if known["brokers"] == brokers:
+            return str(known["id"])
+        # A start that was interrupted before any node had data binds nobody.
+        if any(folder.glob("node-*/data/meta.properties")):
             raise StackError(
                 f"{folder} holds a cluster of {known['brokers']} broker(s), not {brokers}; "
                 f"use --brokers {known['brokers']}, or another ZHIDA_DATA_DIR, or remove that folder"
             )
-        return str(known["id"])
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Kafka's own way to write a UUID; a leading dash would look like an option to its tools.
     identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)

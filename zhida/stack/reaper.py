@@ -55,9 +55,13 @@ def main(parent: int) -> None:
         signal.signal(what, signal.SIG_IGN)
     watched: set[int] = set()
     buffer = b""
-    # The parent's other children may have inherited our standard input and keep it open: look at the parent too.
-    while os.getppid() == parent:
-        if not select.select([0], [], [], LOOK_SECONDS)[0]:
+    while True:
+        # The parent's other children may have inherited our standard input and keep it open: look at the parent too.
+        # What a dead parent has written is still read: it may have died before this process came to its first line.
+        gone = os.getppid() != parent
+        if not select.select([0], [], [], 0 if gone else LOOK_SECONDS)[0]:
+            if gone:
+                break
             continue
         read = os.read(0, 4096)
         if not read:
