@@ -34,7 +34,8 @@ class OutputWriter:
         self._feedback_header = feedback_header
 
     async def start(self) -> None:
-        """Connect both producers."""
+        """Connect both producers and learn which feedback topics there are."""
+        await self._topics.load()
         await self._batches.start()
         await self._singles.start()
 

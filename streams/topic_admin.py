@@ -67,6 +67,12 @@ class FeedbackTopics:
         self._known: set[str] = set()
         self._lock = asyncio.Lock()
 
+    async def load(self) -> None:
+        """Learn which topics exist, so that nothing is asked while records flow."""
+        names = await asyncio.to_thread(self._admin.names)
+        prefix = feedback_topic("")
+        self._known |= {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+
     async def ensure(self, units: set[str]) -> None:
         """Return when the feedback topics of *units* exist."""
         if units <= self._known:

@@ -10,8 +10,11 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
     yields a message a partition batch. The stock one yields a message a record, round-robin over topics; order inside a
     partition is the same.
 ``_wait_next_records``
-    looks again after 10 ms when back-pressure has paused every partition (stock: a whole second), and lets records
-    gather for ``linger`` seconds while batches are small, so that a quiet stream costs little.
+    looks again after 10 ms when back-pressure has paused every partition (stock: a whole second), and leaves ``linger``
+    seconds between rounds while batches are small.
+``_create_worker_consumer`` (of the consumer thread)
+    asks the broker to hold a fetch for up to ``linger`` seconds until FETCH_MIN_BYTES are there (stock: every record is
+    sent at once), so that a quiet stream costs broker and worker little.
 ``ack``, ``_new_offset``, ``_filter_tps_with_pending_acks``, ``_add_gap``
     commits follow the messages themselves: the end of the longest prefix of delivered batches that are acknowledged.
     Stock bookkeeping counts offsets one by one, takes the inside of a batch for a gap and falls behind for ever.
@@ -46,8 +49,24 @@ FULL_ROUND = 400
 _PAUSED_SLEEP = 0.01
 
 
+#: Bytes that end a held fetch before its time.
+FETCH_MIN_BYTES = 65_536
+
+
 class StalledPartitionError(Exception):
     """A partition has records to read, and nothing has moved for longer than the stall timeout."""
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread, with fetches that the broker holds."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        linger = self.consumer.linger
+        if linger:
+            consumer._fetch_min_bytes = FETCH_MIN_BYTES
+            consumer._fetch_max_wait_ms = max(1, int(linger * 1000))
+        return consumer
 
 
 class MicroBatchConsumer(driver.Consumer):
@@ -63,6 +82,9 @@ class MicroBatchConsumer(driver.Consumer):
         self._next_round_at = 0.0
         self._progress: dict[TP, tuple[int, int, float]] = {}
         super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> Any:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield ``(tp, message)`` a partition batch; ``message.value`` is the list of consumer records."""
