@@ -21,7 +21,7 @@ from schemas.framing import schema_id_of
 from schemas.registry.client import UnknownSchema
 from schemas.rowcodec import RecordError, RowCodec, SchemaMismatchError
 
-#: Below this many messages columns cost more than rows (measured: see docs/decisions/0003-small-batches.md).
+#: Below this many messages columns cost more than rows (measured: see docs/decisions/small-batches.md).
 ROW_LIMIT = 100
 
 

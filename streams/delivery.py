@@ -1,7 +1,7 @@
 """Producers and what they promise: every message handed over is confirmed by all in-sync replicas, or the caller hears
 why.
 
-Two clients, each for what it is good at (docs/decisions/0004-two-producers.md): aiokafka takes whole record batches
+Two clients, each for what it is good at (docs/decisions/two-producers.md): aiokafka takes whole record batches
 for one partition (accepted records, in order), librdkafka takes single messages for thousands of topics (feedback).
 """
 
