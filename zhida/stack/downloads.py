@@ -18,11 +18,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from zhida.stack.engines import Report, find_program
-from zhida.stack.errors import StackError
+from zhida.stack.errors import MissingProgram, StackError
 
 _DOCKER = Path(__file__).parents[2] / "docker"
+_JARS = "kafka/jars.sha256"
 KAFKA_VERSION = "4.1.1"
 _MAVEN_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _FETCH_SECONDS = 900
@@ -30,10 +32,9 @@ _FETCH_SECONDS = 900
 
 def kafka_jars(cache: Path, report: Report) -> Path:
     """The folder of Kafka's jars, every one checked against ``docker/kafka/jars.sha256``; raises StackError."""
-    lock = _source("kafka/jars.sha256")
-    pairs = (line.split() for line in lock.read_text(encoding="ascii").splitlines())
+    pairs = (line.split() for line in _source(_JARS).read_text(encoding="ascii").splitlines())
     wanted = {file_name: digest for digest, file_name in pairs}
-    name = f"kafka-{KAFKA_VERSION}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    name = _kafka_name()
     with _once(cache, name) as folder:
         if folder is not None:
             _fetch_jars(folder, report)
@@ -44,8 +45,8 @@ def kafka_jars(cache: Path, report: Report) -> Path:
 
 def chdb_library(cache: Path, report: Report) -> Path:
     """The path of ``libchdb.so``, from the package named in ``docker/clickhouse/libchdb.json``; raises StackError."""
-    lock = json.loads(_source("clickhouse/libchdb.json").read_text(encoding="ascii"))
-    name = f"libchdb-{lock['version']}"
+    lock = _library_lock()
+    name = _library_name(lock)
     with _once(cache, name) as folder:
         if folder is not None:
             _fetch_library(folder, lock, report)
@@ -56,8 +57,44 @@ def chdb_library(cache: Path, report: Report) -> Path:
     return library
 
 
+def check_clients(cache: Path) -> None:
+    """Raise MissingProgram for the clients that the downloads not yet in *cache* need."""
+    needed = [(_kafka_name(), _maven), (_library_name(_library_lock()), _npm)]
+    missing: list[str] = []
+    for name, find in needed:
+        try:
+            if not (cache / name).is_dir():
+                find()
+        except MissingProgram as error:
+            missing.append(str(error))
+    if missing:
+        raise MissingProgram("\n".join(missing))
+
+
+def _maven() -> str:
+    return find_program("mvn", "apt-get install maven", "fetching Apache Kafka")
+
+
+def _npm() -> str:
+    return find_program("npm", "apt-get install npm", "fetching the ClickHouse library")
+
+
+def _kafka_name() -> str:
+    """A cache folder for each list of jars: a changed list never meets old jars."""
+    return f"kafka-{KAFKA_VERSION}-{hashlib.sha256(_source(_JARS).read_bytes()).hexdigest()[:12]}"
+
+
+def _library_lock() -> dict[str, Any]:
+    lock: dict[str, Any] = json.loads(_source("clickhouse/libchdb.json").read_text(encoding="ascii"))
+    return lock
+
+
+def _library_name(lock: dict[str, Any]) -> str:
+    return f"libchdb-{lock['version']}"
+
+
 def _fetch_jars(folder: Path, report: Report) -> None:
-    maven = find_program("mvn", "apt-get install maven", "fetching Apache Kafka")
+    maven = _maven()
     report(f"fetching Apache Kafka {KAFKA_VERSION} from Maven Central (43 MB, once) 正在下载 Kafka ...")
     pom = shutil.copy(_source("kafka/pom.xml"), folder / "pom.xml")
     arguments = ["-B", "-q", "-f", str(pom), _MAVEN_GOAL, "-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
@@ -80,8 +117,8 @@ def _check_jars(folder: Path, wanted: dict[str, str]) -> None:
         )
 
 
-def _fetch_library(folder: Path, lock: dict[str, str], report: Report) -> None:
-    npm = find_program("npm", "apt-get install npm", "fetching the ClickHouse library")
+def _fetch_library(folder: Path, lock: dict[str, Any], report: Report) -> None:
+    npm = _npm()
     report(f"fetching ClickHouse {lock['version']} from npm (178 MB, once) 正在下载 ClickHouse ...")
     # `npm pack` downloads and runs no script of the package.
     _run([npm, "pack", "--ignore-scripts", f"{lock['package']}@{lock['version']}"], folder, "npm")

@@ -52,7 +52,7 @@ logger.network.level = ERROR
 
 def kafka(setup: Setup) -> Prepared:
     """The plans of ``setup.brokers`` nodes; writes their configuration and formats their storage the first time."""
-    java = _java()
+    java = find_java()
     jars = kafka_jars(setup.settings.cache_folder, setup.report)
     folder = setup.folder / "kafka"
     cluster = _cluster_id(folder, setup.brokers)
@@ -170,7 +170,7 @@ def _format(java: str, jars: Path, cluster: str, files: list[Path]) -> None:
             tool.wait()
 
 
-def _java() -> str:
+def find_java() -> str:
     """Java's path, from JAVA_HOME or PATH; raises MissingProgram when it is missing or too old."""
     home = os.environ.get("JAVA_HOME")
     path = shutil.which("java", path=f"{home}/bin") if home else None

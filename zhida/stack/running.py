@@ -17,9 +17,17 @@ from zhida.secret_files import create_secret
 from zhida.settings import Settings
 from zhida.stack.children import Child, Children, Plan, describe_exit, log_tail, marked, stop_processes
 from zhida.stack.clickhouse_server import clickhouse_server
+from zhida.stack.downloads import check_clients
 from zhida.stack.engines import Engine, Prepared, Report, Setup
-from zhida.stack.errors import AlreadyRunning, ServiceCrashed, StackError, StartInterrupted, StoppedElsewhere
-from zhida.stack.kafka import kafka
+from zhida.stack.errors import (
+    AlreadyRunning,
+    MissingProgram,
+    ServiceCrashed,
+    StackError,
+    StartInterrupted,
+    StoppedElsewhere,
+)
+from zhida.stack.kafka import find_java, kafka
 from zhida.stack.ports import Ports
 from zhida.stack.redis_server import redis_server
 from zhida.stack.tansu import tansu
@@ -139,6 +147,8 @@ def start_stack(
         if not real and settings.profile == "cluster":
             raise StackError("ZHIDA_PROFILE=cluster means engines by URL; use --real for a cluster on this machine")
         family = "real" if real else "embedded"
+        if real:
+            _check_programs(settings)
         setup = Setup(settings, settings.data_dir / family, Ports(), say, brokers)
         return _Start(setup, real, interrupted).run()
 
@@ -322,6 +332,18 @@ def _end_only(children: Children, running: list[Child]) -> list[Child]:
 def _service(child: Child) -> Service:
     plan: Plan = child.plan
     return Service(plan.name, plan.kind, plan.address, child.log, child.process, plan.note)
+
+
+def _check_programs(settings: Settings) -> None:
+    """Raise one MissingProgram that names everything to be installed, instead of one after the other."""
+    missing: list[str] = []
+    for check in (find_java, lambda: check_clients(settings.cache_folder)):
+        try:
+            check()
+        except MissingProgram as error:
+            missing.append(str(error))
+    if missing:
+        raise MissingProgram("\n".join(missing))
 
 
 def _port_was_taken(child: Child) -> bool:
