@@ -191,6 +191,10 @@ class SchemaLog:
             except RegistryError as refusal:
                 batch.writes.append((pending, refusal))
                 continue
+            except Exception:
+                _log.exception("registry_decision_failed", topic=self._topic)
+                batch.writes.append((pending, store_failed("the write failed")))
+                continue
             for key, value in records:
                 apply_bytes(ahead, key, value)
             batch.records += records

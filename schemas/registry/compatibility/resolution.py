@@ -28,7 +28,11 @@ def incompatibilities(reader: Node, writer: Node) -> list[str]:
 
     Raises RegistryError 42209 when the two are too intertwined to compare.
     """
-    found = _Comparison().compare(reader, writer, "")
+    try:
+        found = _Comparison().compare(reader, writer, "")
+    except RecursionError:
+        # A chain of named types may be as long as the schema, however shallow its JSON is.
+        raise too_large("The two schemas are too intertwined to compare") from None
     return list(dict.fromkeys(found))[:_MAX_MESSAGES]
 
 
