@@ -19,6 +19,7 @@ from schemas.catalog import Catalog
 from schemas.topics import QUARANTINE_TOPIC, REJECTED_TOPIC
 from schemas.units import Regions, Units
 from sinks.read import CreditStore, HotCache
+from zhida.errors import UserError
 from zhida.lag import group_lag
 from zhida.platform import Platform
 from zhida.preparation import register_schemas
@@ -29,6 +30,7 @@ from zhida.sample.oracle import Answers, Oracle
 from zhida.sample.report import SampleReporter
 from zhida.sample.verify import Outcome, VerificationReport, verify
 from zhida.settings import Settings
+from zhida.stack import find_stack
 
 #: Seconds without any progress after which a drain is given up.
 PATIENCE = 60.0
@@ -175,8 +177,16 @@ def check(platform: Platform, prepared: Prepared, placements: pl.DataFrame) -> V
 
 
 def fresh_folder(settings: Settings) -> Settings:
-    """Settings whose data folder is an empty one of the demonstration's own."""
+    """Settings whose data folder is an empty one of the demonstration's own; raises UserError while it is in use."""
     folder = settings.data_dir / "demo"
+    own = settings.updated({"data_dir": str(folder)})
+    state = find_stack(own)
+    if state is not None and state.alive():
+        raise UserError(
+            f"{folder} 中已有演示在运行",
+            f"a demonstration is running in {folder}",
+            f"先按 Ctrl-C 结束它，或 end it first: ZHIDA_DATA_DIR={folder} zhida stack down",
+        )
     if folder.exists():
         shutil.rmtree(folder)
-    return settings.updated({"data_dir": str(folder)})
+    return own

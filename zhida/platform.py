@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 import httpx
+import redis
 
 from schemas.catalog import Catalog
 from schemas.registry.client import RegistryClient, RegistryClientError
@@ -152,6 +154,8 @@ def _start_processes(
     platform: Platform, real: bool, workers: int | None, units: Iterable[str], interrupted: Callable[[], bool]
 ) -> None:
     settings = platform.settings
+    if not real:
+        _forget_stores(settings, platform.report)
     create_topics(settings, units)
     if real:
         for role in _SERVICES:
@@ -165,6 +169,20 @@ def _start_processes(
     for number in range(1, (workers or settings.govern_workers) + 1):
         platform.start_worker(f"govern-{number}", ["govern"])
     platform.report(f"workers: {', '.join(platform.workers)}")
+
+
+def _forget_stores(settings: Settings, report: Callable[[str], None]) -> None:
+    """Empty the local store and cache: the embedded broker has forgotten its records and counts offsets from 0 again.
+
+    Rows of its former life would be taken for the same messages.
+    """
+    path = settings.clickhouse().path
+    if path is not None and path.exists():
+        shutil.rmtree(path)
+    connection = settings.redis()
+    with redis.Redis.from_url(connection.url, **connection.options()) as client:
+        client.flushdb()
+    report("嵌入方式不保留数据，要保留请用 --real。The embedded profile keeps nothing between runs; --real does.")
 
 
 def _readiness(role: str, settings: Settings) -> Callable[[], bool]:

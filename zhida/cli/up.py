@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Annotated
 
@@ -27,7 +28,7 @@ def command(
     130 启动中取消 cancelled while starting.
     """
     from zhida.platform import start_platform
-    from zhida.stack.errors import StartInterrupted
+    from zhida.stack import StartInterrupted, StoppedElsewhere
     from zhida.stack.signals import stop_signals
 
     out = console(stderr=True)
@@ -48,7 +49,8 @@ def command(
             say(f"看板 Live page: {api_url(settings)}/live?token={settings.api_token()}")
             say(f"模式注册中心 Schema registry: {settings.registry().url}")
             say("平台已就绪，按 Ctrl-C 停止。Ready; Ctrl-C stops everything.")
-            while not stop_asked():
-                platform.watch()
-                time.sleep(_LOOK_SECONDS)
+            with contextlib.suppress(StoppedElsewhere):
+                while not stop_asked():
+                    platform.watch()
+                    time.sleep(_LOOK_SECONDS)
     say("已停止，没有留下任何进程。Stopped; nothing is left running.")

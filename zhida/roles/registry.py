@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from schemas.registry.security import RegistryAuth, RegistryUser
 from schemas.registry.server import create_registry
 from zhida.preparation import register_schemas
 from zhida.roles import RoleContext
@@ -12,7 +13,11 @@ from zhida.roles import RoleContext
 async def run_registry(context: RoleContext) -> None:
     """Serve schemas until asked to stop; says ``registry_ready`` when the catalog's schemas are registered."""
     settings = context.settings
-    server = create_registry(settings.kafka(), host=settings.registry_host, port=settings.registry_port)
+    login = settings.registry()
+    auth = None
+    if login.username:
+        auth = RegistryAuth(users=(RegistryUser(login.username, login.password, "writer"),))
+    server = create_registry(settings.kafka(), host=settings.registry_host, port=settings.registry_port, auth=auth)
     await server.start()
     try:
         await asyncio.to_thread(register_schemas, settings)
