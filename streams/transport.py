@@ -10,8 +10,7 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
     yields a message a partition batch. The stock one yields a message a record, round-robin over topics; order inside a
     partition is the same.
 ``_wait_next_records``
-    looks again after 10 ms when back-pressure has paused every partition (stock: a whole second), and leaves ``linger``
-    seconds between rounds while batches are small.
+    looks again after 10 ms when back-pressure has paused every partition (stock: a whole second).
 ``_create_worker_consumer`` (of the consumer thread)
     asks the broker to hold a fetch for up to ``linger`` seconds until FETCH_MIN_BYTES are there (stock: every record is
     sent at once), so that a quiet stream costs broker and worker little.
@@ -44,8 +43,6 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
-#: Rounds that bring at least this many records are not delayed to gather more.
-FULL_ROUND = 400
 _PAUSED_SLEEP = 0.01
 
 
@@ -72,14 +69,13 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 class MicroBatchConsumer(driver.Consumer):
     """Faust's aiokafka consumer, a partition batch at a time."""
 
-    #: Seconds that small rounds wait for more records.
+    #: Seconds that the broker may hold a fetch to gather more records.
     linger: float = 0.0
     #: Seconds without progress after which a partition with lag counts as stalled.
     stall_timeout: float = 60.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._delivered: dict[TP, deque[ConsumerMessage]] = {}
-        self._next_round_at = 0.0
         self._progress: dict[TP, tuple[int, int, float]] = {}
         super().__init__(*args, **kwargs)
 
@@ -95,8 +91,6 @@ class MicroBatchConsumer(driver.Consumer):
         if not self.flow_active:
             await self.perform_seek()
             return
-        count = sum(map(len, records.values()))
-        self._next_round_at = 0.0 if count >= FULL_ROUND else monotonic() + self.linger
         for tp, batch in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 break
@@ -134,10 +128,6 @@ class MicroBatchConsumer(driver.Consumer):
         if not active:
             await self.sleep(_PAUSED_SLEEP)
             return {}, active
-        delay = self._next_round_at - monotonic()
-        if delay > 0:
-            await asyncio.sleep(delay)
-            active = self._get_active_partitions()
         return await self._getmany(active_partitions=active, timeout=timeout), active
 
     def ack(self, message: ConsumerMessage) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from schemas.batch import Sink
 from schemas.catalog import Catalog
@@ -18,9 +19,10 @@ from zhida.roles import Role, RoleContext
 from zhida.roles.govern import client_id, tuning_of
 from zhida.settings import Settings
 
-#: Seconds that a write gathers records. A store of columns wants fewer and larger inserts than a cache.
-_LINGER = {"clickhouse": 0.15}
-_DEFAULT_LINGER = 0.01
+#: Seconds that the broker holds a fetch, and that a write gathers records. A store of columns wants fewer and larger
+#: inserts than a cache.
+_LINGER = {"clickhouse": (0.1, 0.1)}
+_DEFAULT_LINGER = (0.03, 0.0)
 
 
 def sink_config(settings: Settings) -> SinkConfig:
@@ -42,8 +44,10 @@ def sink_role(name: str) -> Role:
         topics = [dataset.accepted_topic for dataset in catalog]
         if sink.wants_all_verdicts:
             topics += [REJECTED_TOPIC, QUARANTINE_TOPIC]
-        app = build_app(f"zhida-sink-{name}", settings.kafka(), tuning_of(settings), client_id=client_id(name))
-        SinkAgent(app, sink, reader, topics, linger=_LINGER.get(name, _DEFAULT_LINGER))
+        hold, gather = _LINGER.get(name, _DEFAULT_LINGER)
+        tuning = replace(tuning_of(settings), linger=hold)
+        app = build_app(f"zhida-sink-{name}", settings.kafka(), tuning, client_id=client_id(name))
+        SinkAgent(app, sink, reader, topics, linger=gather)
         try:
             await run_app(app, context.stopping)
         finally:
