@@ -1,11 +1,11 @@
-"""The load: messages of the sample province with a realistic mix, made once, kept in a file, sent to the report topics."""
+"""The load: messages of the sample province in a realistic mix, made once, kept in a file, sent to report topics."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ MIX = FaultShares(
     too_large=0,
 )
 SEED = 6
+_CHINA = timezone(timedelta(hours=8))
 _COLUMNS = pl.Schema(
     {
         "dataset": pl.String(),
@@ -68,9 +69,10 @@ class Expected:
         return self.accepted + self.suspect
 
     @property
-    def outputs(self) -> int:
-        """Messages on all output topics together."""
-        return self.passed + 2 * self.rejected + self.quarantined + (self.feedback - self.rejected)
+    def by_verdict(self) -> tuple[tuple[str, int], ...]:
+        """The verdicts that there are, sorted, with their counts."""
+        names = ("accepted", "quarantined", "rejected", "suspect")
+        return tuple((name, count) for name in names if (count := getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +114,7 @@ class Corpus:
 
 def today() -> date:
     """The date in China."""
-    return datetime.now(UTC).astimezone(timezone_of_china()).date()
-
-
-def timezone_of_china() -> Any:
-    """UTC+8."""
-    from datetime import timezone
-
-    return timezone(timedelta(hours=8))
+    return datetime.now(UTC).astimezone(_CHINA).date()
 
 
 def load_corpus(folder: Path, records: int, partitions: int) -> Corpus:

@@ -8,6 +8,7 @@ arrived between, the CPU time is what the worker processes (user and system, all
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _LOG.addHandler(logging.NullHandler())
 #: Share of the accepted records whose arrival begins the span.
 WARM = 0.05
 _LOOK_SECONDS = 0.02
+#: Seconds; less CPU time than that cannot be told from none.
+_CLOCK_TICK = 0.01
 _PATIENCE = 90.0
 
 _NOT_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE)
@@ -116,13 +119,30 @@ class CpuMeter:
         return total
 
 
+class ForeignMeter:
+    """Seconds of CPU that programs other than the harness and what it has started have used since it was made."""
+
+    def __init__(self) -> None:
+        self._own = CpuMeter([os.getpid()])
+        self._began = self._now()
+
+    def seconds(self) -> float:
+        """So far; on a quiet machine about none."""
+        return max(0.0, self._now() - self._began)
+
+    def _now(self) -> float:
+        times = psutil.cpu_times()
+        return float(times.user + times.nice + times.system + times.irq + times.softirq) - self._own.seconds()
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One measured span."""
+    """One measured span; ``foreign`` is the CPU time of programs that have nothing to do with the benchmark."""
 
     records: float
     wall: float
     cpu: float
+    foreign: float = 0.0
 
     @property
     def per_second(self) -> float:
@@ -132,7 +152,7 @@ class Reading:
     @property
     def per_cpu_second(self) -> float:
         """Records a second of CPU."""
-        return self.records / self.cpu
+        return self.records / max(self.cpu, _CLOCK_TICK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +184,14 @@ class Observer:
         """Return when all outputs are there and *finished*; raises BenchError when nothing moves."""
         out = self._outputs
         self._until(lambda: self._new_accepted() >= out.want_accepted * WARM, "the first outputs")
+        foreign = ForeignMeter()
         seen, began, cpu = self._new_accepted(), time.perf_counter(), meter.seconds()
         self._until(lambda: self._new_accepted() >= out.want_accepted, "all accepted records")
         self._until(self._rest_there, "feedback, rejected and quarantined messages")
         self._until(finished, "the stores")
         wall, used = time.perf_counter() - began, meter.seconds() - cpu
         share = 1 - seen / out.want_accepted
-        return Reading(records=out.received * share, wall=wall, cpu=used)
+        return Reading(records=out.received * share, wall=wall, cpu=used, foreign=foreign.seconds())
 
     def check(self) -> None:
         """Raise BenchError unless the outputs are exactly as many as they must be."""

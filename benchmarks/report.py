@@ -33,13 +33,13 @@ def throughput_report(results: Results, real: bool, sizes: Sizes) -> dict[str, A
             "span": f"from {WARM:.0%} of the accepted records visible to every output visible",
             "records": {load: corpus.expected.received for load, corpus in results.loads.items()},
             "load_of": {way.name: way.load for way in WAYS if way.name in results.readings},
+            "foreign_cores": _foreign(results),
             "mix": results.loads["full"].mix(),
         },
         "ways": ways,
         "ratios": {
             name: {
-                clock: round(ways[ours][clock]["median"] / ways[theirs][clock]["median"], 3)
-                for clock in ("wall", "cpu")
+                clock: _ratio(ways[ours][clock]["median"], ways[theirs][clock]["median"]) for clock in ("wall", "cpu")
             }
             for name, (ours, theirs) in RATIOS.items()
             if ours in ways and theirs in ways
@@ -105,10 +105,12 @@ def table(report: dict[str, Any]) -> str:
             for c, w in (("wall", 18), ("cpu", 19))
         ]
         lines.append(f"{name:34}" + " ".join(cells))
+    lines.append(f"other programs took {report['method']['foreign_cores']:.2f} cores meanwhile")
     lines += ["", f"{'ratio':34}{'wall':>10}{'aim':>8}{'CPU':>10}{'aim':>8}"]
     for name, ratio in report["ratios"].items():
         aim = {clock: "" if value is None else f"{value:g}" for clock, value in AIMS[name].items()}
-        lines.append(f"{name:34}{ratio['wall']:>10.2f}{aim['wall']:>8}{ratio['cpu']:>10.2f}{aim['cpu']:>8}")
+        shown = {clock: "-" if value is None else f"{value:.2f}" for clock, value in ratio.items()}
+        lines.append(f"{name:34}{shown['wall']:>10}{aim['wall']:>8}{shown['cpu']:>10}{aim['cpu']:>8}")
     return "\n".join(lines)
 
 
@@ -119,6 +121,16 @@ def _way(title: str, readings: list[Reading]) -> dict[str, Any]:
         "cpu": _spread([reading.per_cpu_second for reading in readings]),
         "runs": [{"records": round(r.records), "wall_s": round(r.wall, 3), "cpu_s": round(r.cpu, 3)} for r in readings],
     }
+
+
+def _foreign(results: Results) -> float:
+    readings = [reading for readings in results.readings.values() for reading in readings]
+    return round(sum(r.foreign for r in readings) / sum(r.wall for r in readings), 2)
+
+
+def _ratio(ours: float, theirs: float) -> float | None:
+    """None where a quick run was over before it could be timed."""
+    return round(ours / theirs, 3) if theirs else None
 
 
 def _spread(values: list[float]) -> dict[str, float]:

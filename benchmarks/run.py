@@ -1,27 +1,33 @@
-"""``script/bench``: the govern stage and the whole way against other ways to do the same, or latency at a given rate."""
+"""``script/bench``: Zhida beside other ways to do the same job, or its latency at a given rate."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 
+from benchmarks.corpus import load_corpus
+from benchmarks.latency import WARM_SECONDS, Latency
+from benchmarks.latency_report import latency_report, text
 from benchmarks.measure import BenchError
 from benchmarks.report import save, table, throughput_report
 from benchmarks.throughput import Sizes, Throughput
 from benchmarks.ways.table import WAYS
+from zhida.platform import start_platform
 from zhida.settings import Settings
-from zhida.stack import MissingProgram, RunningStack, start_stack
+from zhida.stack import MissingProgram, StackError, StartInterrupted, start_stack
 from zhida.stack.signals import stop_signals
 
-FOLDER = Path("var") / "bench"
 _FULL = Sizes(records=400_000, slow_records=40_000, rounds=3)
 _QUICK = Sizes(records=6_000, slow_records=1_500, rounds=1)
+_QUICK_SECONDS = 4.0
+#: The smallest dataset has about an eighth of the messages; an even load takes a quarter from each.
+_EVEN_FACTOR = 2.4
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -29,13 +35,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--quick", action="store_true", help="small figures: shows that it works, measures nothing")
-    parser.add_argument("--embedded", action="store_true", help="the embedded broker even where Java is there")
-    parser.add_argument("--records", type=int, help="records of the load")
-    parser.add_argument("--slow-records", type=int, help="records for stock Faust")
-    parser.add_argument("--rounds", type=int, help="times that each way is measured")
-    parser.add_argument("--ways", default="", help=f"of {','.join(way.name for way in WAYS)}")
+    parser.add_argument("--embedded", action="store_true", help="the embedded engines even where Java is there")
+    parser.add_argument("--folder", type=Path, default=Path("var/bench"), help="for engines and loads (var/bench)")
     parser.add_argument("--no-save", action="store_true", help="keep no file in benchmarks/results")
-    return parser.parse_args(arguments)
+    side = parser.add_argument_group("side by side (default)")
+    side.add_argument("--records", type=int, help=f"records of the load ({_FULL.records:,})")
+    side.add_argument("--slow-records", type=int, help=f"records for stock Faust ({_FULL.slow_records:,})")
+    side.add_argument("--rounds", type=int, help=f"times that each way is measured ({_FULL.rounds})")
+    side.add_argument("--ways", default="", help=f"some of {','.join(way.name for way in WAYS)}")
+    late = parser.add_argument_group("latency")
+    late.add_argument("--latency", action="store_true", help="produce at an even rate and time what comes out")
+    late.add_argument("--rate", type=float, default=2000.0, help="records a second (2000)")
+    late.add_argument("--seconds", type=float, help="how long, after the warm-up (30)")
+    options = parser.parse_args(arguments)
+    unknown = set(filter(None, options.ways.split(","))) - {way.name for way in WAYS}
+    if unknown:
+        parser.error(f"unknown ways: {', '.join(sorted(unknown))}")
+    return options
 
 
 def say(line: str) -> None:
@@ -43,44 +59,69 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-@contextmanager
-def fresh_stack(embedded: bool, interrupted: Callable[[], bool]) -> Iterator[tuple[RunningStack, bool]]:
-    """A stack with an empty folder of the benchmark's own, real where the machine can; and whether it is."""
-    folder = FOLDER.absolute() / "stack"
-    shutil.rmtree(folder, ignore_errors=True)
-    settings = Settings.load(data_dir=folder, kafka_bootstrap=None, redis_url=None, clickhouse_host=None)
-    stack, real = None, not embedded
-    if real:
+def real_or_embedded(start: Callable[[bool], Any], embedded: bool) -> tuple[Any, bool]:
+    """What *start* makes with real engines, or with the embedded ones where Java or npm is missing; and which."""
+    if not embedded:
         try:
-            stack = start_stack(settings, real=True, report=say, interrupted=interrupted)
+            return start(True), True
         except MissingProgram as missing:
-            say(f"embedded broker instead of Apache Kafka: {missing}")
-            real = False
-    if stack is None:
-        stack = start_stack(settings, report=say, interrupted=interrupted)
-    with stack:
-        yield stack, real
+            say(f"embedded engines instead of Apache Kafka: {missing}")
+    return start(False), False
 
 
-def main() -> int:
-    """Run what the command line asks for; 0 when every way did its job, whatever the figures."""
-    options = parse()
+def fresh_settings(folder: Path) -> Settings:
+    """Settings whose data folder is an empty one of the benchmark's own."""
+    stack = folder.absolute() / "stack"
+    shutil.rmtree(stack, ignore_errors=True)
+    return Settings.load(data_dir=stack, kafka_bootstrap=None, redis_url=None, clickhouse_host=None)
+
+
+def side_by_side(options: argparse.Namespace, stop_asked: Callable[[], bool]) -> dict[str, Any]:
+    """The report of the side-by-side run."""
     base = _QUICK if options.quick else _FULL
     sizes = Sizes(
         options.records or base.records, options.slow_records or base.slow_records, options.rounds or base.rounds
     )
     ways = [way.name for way in WAYS if not options.ways or way.name in options.ways.split(",")]
+    settings = fresh_settings(options.folder)
+    stack, real = real_or_embedded(
+        lambda real: start_stack(settings, real=real, report=say, interrupted=stop_asked), options.embedded
+    )
+    with stack:
+        results = Throughput(stack.settings, real, sizes, ways, say, stop_asked).run()
+    return throughput_report(results, real, sizes)
+
+
+def latency(options: argparse.Namespace, stop_asked: Callable[[], bool]) -> dict[str, Any]:
+    """The report of the latency run."""
+    seconds = options.seconds or (_QUICK_SECONDS if options.quick else 30.0)
+    settings = fresh_settings(options.folder)
+    needed = int(options.rate * (seconds + WARM_SECONDS) * _EVEN_FACTOR)
+    say(f"making {needed:,} records of the sample province, unless they are there from an earlier run")
+    corpus = load_corpus(options.folder / "corpus", needed, settings.partitions)
+    platform, real = real_or_embedded(
+        lambda real: start_platform(settings, real=real, units=corpus.units, report=say, interrupted=stop_asked),
+        options.embedded,
+    )
+    with platform:
+        say(f"{options.rate:,.0f} records/s for {WARM_SECONDS:.0f} s of warm-up and {seconds:.0f} s that count")
+        timings = Latency(platform, options.rate, seconds, stop_asked).run(corpus)
+    return latency_report(timings, real, options.rate, corpus)
+
+
+def main() -> int:
+    """Run what the command line asks for; 0 when everything did its job, whatever the figures."""
+    options = parse()
     with stop_signals() as stop_asked:
         try:
-            with fresh_stack(options.embedded, stop_asked) as (stack, real):
-                results = Throughput(stack.settings, real, sizes, ways, say).run()
-        except BenchError as error:
+            report = latency(options, stop_asked) if options.latency else side_by_side(options, stop_asked)
+        except (BenchError, StackError) as error:
             say(f"error: {error}")
-            return 1
-    report = throughput_report(results, real, sizes)
+            return 130 if isinstance(error, StartInterrupted) else 1
     if not options.quick and not options.no_save:
-        say(f"kept in {save(report, 'throughput')}")
-    print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() if options.json else table(report))
+        say(f"kept in {save(report, 'latency' if options.latency else 'throughput')}")
+    shown = text if options.latency else table
+    print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() if options.json else shown(report))
     return 0
 
 

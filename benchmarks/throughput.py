@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.corpus import Corpus, load_corpus, preload
+from benchmarks.corpus import Corpus, Expected, load_corpus, preload
 from benchmarks.measure import BenchError, Broker, Observer, Outputs, Place, Reading
 from benchmarks.processes import Workers
 from benchmarks.readback import Digest, read_back
@@ -20,6 +20,7 @@ from streams.topic_admin import TopicAdmin, TopicSpec
 from zhida.preparation import create_topics, register_schemas
 from zhida.roles.govern import GOVERN_GROUP
 from zhida.settings import Settings
+from zhida.stack import StartInterrupted
 from zhida.stack.children import Children
 
 _SETTLE_SECONDS = 15.0
@@ -46,13 +47,20 @@ class Throughput:
     """The arena: topics, loads and the processes that are measured."""
 
     def __init__(
-        self, settings: Settings, real: bool, sizes: Sizes, ways: Sequence[str], say: Callable[[str], None]
+        self,
+        settings: Settings,
+        real: bool,
+        sizes: Sizes,
+        ways: Sequence[str],
+        say: Callable[[str], None],
+        stop_asked: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._real = real
         self._sizes = sizes
         self._ways = [way for way in WAYS if way.name in ways]
         self._say = say
+        self._stop_asked = stop_asked
         self._children = Children(settings.data_dir)
         self._broker = Broker(settings.kafka(), exact_list=real)
         self._catalog = Catalog.load()
@@ -130,7 +138,7 @@ class Throughput:
         starts = self._broker.ends([*outputs.accepted, *outputs.others])
         with Workers(self._settings, self._children) as workers:
             stores = self._stores(way, corpus, number, starts)
-            observer = Observer(self._broker, outputs, workers.check)
+            observer = Observer(self._broker, outputs, lambda: self._go_on(workers))
             group = self._start(way, number, workers, stores)
             reading = observer.watch(workers.meter(), stores.complete if stores else lambda: True)
             self._settle(group, reports, workers)
@@ -138,12 +146,17 @@ class Throughput:
             if stores:
                 stores.check()
         if way.writes != "accepted":
-            self._verify(way, starts)
+            self._verify(way, corpus.expected, starts)
         results.readings.setdefault(way.name, []).append(reading)
         self._say(
             f"round {number + 1} {way.name:12} {reading.per_second:>10,.0f} records/s wall "
             f"{reading.per_cpu_second:>10,.0f} records/s CPU   ({reading.wall:.2f} s, {reading.cpu:.2f} CPU s)"
         )
+
+    def _go_on(self, workers: Workers) -> None:
+        if self._stop_asked():
+            raise StartInterrupted("stopped while measuring; nothing is left running")
+        workers.check()
 
     def _stores(self, way: Way, corpus: Corpus, number: int, starts: dict[Place, int]) -> Stores | None:
         if way.writes != "stores":
@@ -174,9 +187,11 @@ class Throughput:
                 raise BenchError(f"{group} has not committed everything within {_SETTLE_SECONDS:.0f} s")
             time.sleep(0.1)
 
-    def _verify(self, way: Way, starts: dict[Place, int]) -> None:
+    def _verify(self, way: Way, expected: Expected, starts: dict[Place, int]) -> None:
         """All ways must have judged the same: what they sent is read back and compared with the first one's."""
         digest = read_back(self._settings.kafka(), starts, self._broker.ends(list(starts)))
+        if digest.verdicts != expected.by_verdict:
+            raise BenchError(f"{way.name} judged {digest.verdicts}; the sample was made with {expected.by_verdict}")
         first = self._digests.setdefault(way.load, digest)
         if digest != first:
             raise BenchError(f"{way.name} judged differently: {digest} instead of {first}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.ways.job import Job, Orders, Out, Shared, Source, Unreadable, now_ms
+from benchmarks.ways.job import Job, Orders, Out, Shared, Source, UnreadableError, now_ms
 from benchmarks.ways.pipeline import Batch, consumer, producer, run
 from schemas.topics import VERDICT_HEADER
 from zhida.settings import Settings
@@ -30,7 +30,7 @@ class Handwritten:
             job = jobs[topic]
             try:
                 schema_id, record = job.decode(value)
-            except Unreadable as error:
+            except UnreadableError as error:
                 self._send(job.quarantined(_source(message), error, governed_at), batch)
                 continue
             violations = job.judge(record)

@@ -89,7 +89,7 @@ class Out(NamedTuple):
     timestamp: int
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A message that cannot be decoded."""
 
     def __init__(self, reason: str, detail: str, schema_id: int | None = None) -> None:
@@ -111,14 +111,14 @@ class Job:
         self._schemas: dict[int, Any] = {}
 
     def decode(self, value: bytes | None) -> tuple[int, dict[str, Any]]:
-        """Schema id and record; raises Unreadable."""
+        """Schema id and record; raises UnreadableError."""
         if not value:
-            raise Unreadable("empty", "the message has no value")
+            raise UnreadableError("empty", "the message has no value")
         schema_id = schema_id_of(value)
         if schema_id is None:
-            raise Unreadable("bad_magic", f"{len(value)} bytes without the magic byte 0")
+            raise UnreadableError("bad_magic", f"{len(value)} bytes without the magic byte 0")
         if len(value) > self._shared.max_record_bytes:
-            raise Unreadable("too_large", f"{len(value)} bytes", schema_id)
+            raise UnreadableError("too_large", f"{len(value)} bytes", schema_id)
         schema = self._schemas.get(schema_id)
         if schema is None:
             schema = self._schemas[schema_id] = self._learn(schema_id)
@@ -127,9 +127,9 @@ class Job:
         try:
             record = fastavro.schemaless_reader(buffer, schema, None)
         except Exception as error:
-            raise Unreadable(*_explain(error, buffer, len(value)), schema_id) from error
+            raise UnreadableError(*_explain(error, buffer, len(value)), schema_id) from error
         if buffer.tell() != len(value):
-            raise Unreadable("trailing_bytes", f"{len(value) - buffer.tell()} bytes after the record", schema_id)
+            raise UnreadableError("trailing_bytes", f"{len(value) - buffer.tell()} bytes after the record", schema_id)
         return schema_id, record  # type: ignore[return-value]
 
     def judge(self, record: Mapping[str, Any]) -> tuple[Violation, ...]:
@@ -141,16 +141,16 @@ class Job:
             schema = self._shared.registry.schema(schema_id)
             subjects = self._shared.registry.subjects_of(schema_id)
         except UnknownSchema:
-            raise Unreadable("unknown_schema", f"schema id {schema_id} is not registered", schema_id) from None
+            raise UnreadableError("unknown_schema", f"schema id {schema_id} is not registered", schema_id) from None
         if self.dataset.subject_name not in subjects:
-            raise Unreadable("wrong_subject", f"schema id {schema_id} is of another dataset", schema_id)
+            raise UnreadableError("wrong_subject", f"schema id {schema_id} is of another dataset", schema_id)
         return fastavro.parse_schema(schema)
 
     def outputs(self, source: Source, governed_at: int) -> list[Out]:
         """Everything that one message leads to; for ways that take one record at a time."""
         try:
             schema_id, record = self.decode(source.value)
-        except Unreadable as error:
+        except UnreadableError as error:
             return self.quarantined(source, error, governed_at)
         violations = self.judge(record)
         if violations:
@@ -210,7 +210,7 @@ class Job:
         )
         return out + self._told(feedback)
 
-    def quarantined(self, source: Source, error: Unreadable, governed_at: int) -> list[Out]:
+    def quarantined(self, source: Source, error: UnreadableError, governed_at: int) -> list[Out]:
         """A message that nobody can read: to quarantine, and its unit is told where its key names one."""
         schema_id = -1 if error.schema_id is None else error.schema_id
         header = self.prefix("quarantined", schema_id, source.topic, source.partition, governed_at)
