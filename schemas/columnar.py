@@ -3,26 +3,32 @@
 Every message stays as it came: the container's record schema starts with a guard, a ``fixed`` that covers a random
 nonce of the batch and the message's own five header bytes. A body that is too short, too long or forged shifts what
 follows, so that some guard no longer matches; a known-good record at the end does the same for the last body. The nonce
-is unknown to whoever wrote the messages. Any doubt returns None, and the caller reads smaller pieces or single records.
+is unknown to whoever wrote the messages. What Polars takes more lightly than Avro allows is looked at afterwards: bytes
+of booleans, ranges, and union branches (``schemas.wirelayout``). Any doubt returns None, and the caller reads smaller
+pieces or single records.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
-from schemas.catalog import Dataset
 from schemas.framing import zigzag
 from schemas.rowcodec import DATE_RANGE, DECIMAL_LIMIT, TIMESTAMP_RANGE, RowCodec, same_shape
-from schemas.types import DECIMAL_PRECISION, DECIMAL_SCALE
+from schemas.types import DECIMAL_PRECISION, DECIMAL_SCALE, TYPES
+from schemas.wirelayout import WireLayout, values_of, view_lengths
 
 NONCE_SIZE = 8
 _GUARD = "zhida_guard"
+_TRUE, _FALSE = pl.Series([b"\1"]), pl.Series([b"\0"])
+_DECIMAL_BYTES = 8
+_VIEWS = pl.CompatLevel.newest()
 _NEVER_SWALLOW = (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)
 
 
@@ -33,18 +39,21 @@ class ColumnarDecoder:
         """*rows* reads the same messages one at a time; :attr:`usable` is False where only it can read them."""
         dataset = rows.dataset
         self.dataset = dataset
-        self.usable = same_shape(writer_schema, dataset)
-        if not self.usable:
+        self.usable = False
+        if not same_shape(writer_schema, dataset):
+            return
+        fields = [{"name": field["name"], "type": _on_the_wire(field)} for field in writer_schema["fields"]]
+        try:
+            self._layout = WireLayout(fields)
+        except ValueError:
             return
         guard = {"name": _GUARD, "type": {"type": "fixed", "name": _GUARD, "size": NONCE_SIZE + len(rows.header)}}
-        schema = {**writer_schema, "fields": [guard, *writer_schema["fields"]]}
-        self._head = _container_head(schema)
+        self._head = _container_head({"type": "record", "name": "zhida_batch", "fields": [guard, *fields]})
         self._header = rows.header
-        written = {field["name"] for field in writer_schema["fields"]}
-        self._good = rows.encode({name: value for name, value in _good_record(dataset).items() if name in written})
-        self._missing = [field.name for field in dataset.fields if field.name not in written]
-        self._names = [field.name for field in dataset.fields]
-        self._bounds = _bounds_of(dataset, written)
+        self._good = rows.encode(_good_record(writer_schema))
+        places = {field["name"]: place for place, field in enumerate(fields)}
+        self._columns = [(field.name, places.get(field.name), TYPES[field.type].polars) for field in dataset.fields]
+        self.usable = True
 
     def decode(self, values: Sequence[bytes | None], nonce: bytes) -> pl.DataFrame | None:
         """Columns of all *values* in catalog order, or None where any of them may be broken.
@@ -53,31 +62,103 @@ class ColumnarDecoder:
         """
         if not self.usable:
             return None
+        count = len(values) + 1
         try:
-            joined = nonce.join(values)  # type: ignore[arg-type]
+            lengths = np.fromiter(map(len, (*values, self._good)), dtype=np.int64, count=count)  # type: ignore[arg-type]
         except TypeError:  # a message without a value
             return None
-        count = len(values) + 1
-        size = len(joined) + 2 * NONCE_SIZE + len(self._good)
         sync = nonce + nonce
-        parts = (self._head, sync, zigzag(count), zigzag(size), nonce, joined, nonce, self._good, sync)
+        head = self._head + sync + zigzag(count) + zigzag(int(lengths.sum()) + NONCE_SIZE * count)
+        # One join for all: the nonce stands in front of every message, and so behind the head.
+        block = nonce.join((head, *values, self._good + sync))  # type: ignore[arg-type]
         try:
-            frame = pl.read_avro(io.BytesIO(b"".join(parts)))
+            frame = pl.read_avro(io.BytesIO(block))
         except BaseException as error:  # Polars answers hostile bytes with a Rust panic, which is no Exception
             if isinstance(error, _NEVER_SWALLOW):
                 raise
             return None
-        if frame.height != count or not self._intact(frame, nonce):
+        if frame.height != count or not (frame.drop_in_place(_GUARD) == pl.Series([nonce + self._header])).all():
             return None
-        frame = frame.head(count - 1)
-        if self._missing:
-            types = self.dataset.polars_schema
-            frame = frame.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in self._missing)
-        return frame.select(self._names)
+        table = frame.rechunk().to_arrow(compat_level=_VIEWS)
+        lengths -= len(self._header)
+        starts = np.cumsum(lengths + (NONCE_SIZE + len(self._header))) - lengths + len(head)
+        if not self._layout.holds(table, block, starts, lengths):
+            return None
+        return self._as_in_catalog(frame, table)
 
-    def _intact(self, frame: pl.DataFrame, nonce: bytes) -> bool:
-        guards = (pl.col(_GUARD) == pl.lit(nonce + self._header)).all()
-        return bool(frame.select(pl.all_horizontal(guards, *self._bounds)).item())
+    def _as_in_catalog(self, frame: pl.DataFrame, table: Any) -> pl.DataFrame | None:
+        """The columns that the catalog wants, without the known-good row; None where rows would not take a value."""
+        columns: list[pl.Series] = []
+        for name, place, kind in self._columns:
+            if place is None:
+                column: pl.Series | None = pl.Series(name, [None], dtype=kind).new_from_index(0, frame.height)
+            else:
+                column = frame.to_series(place)
+                convert = _CONVERTERS.get(type(kind))
+                if convert is not None:
+                    column = convert(column, table.column(place).chunk(0))
+            if column is None:
+                return None
+            columns.append(column)
+        return pl.DataFrame(columns).head(frame.height - 1)
+
+
+def _on_the_wire(field: Mapping[str, Any]) -> Any:
+    """The field's type as it is read here: without logical types, and so that no bit of a value gets lost."""
+
+    def physical(avro: Any) -> Any:
+        if isinstance(avro, Mapping):
+            avro = avro["type"]
+        if avro == "boolean":
+            return {"type": "fixed", "name": f"zhida_boolean_{field['name']}", "size": 1}
+        return "long" if avro == "int" else avro
+
+    kind = field["type"]
+    return [physical(branch) for branch in kind] if isinstance(kind, list) else physical(kind)
+
+
+def _dates(column: pl.Series, _: Any) -> pl.Series | None:
+    return column.cast(pl.Int32).cast(pl.Date) if _within(column, DATE_RANGE) else None
+
+
+def _timestamps(column: pl.Series, _: Any) -> pl.Series | None:
+    return column.cast(pl.Datetime("ms", "UTC")) if _within(column, TIMESTAMP_RANGE) else None
+
+
+def _within(column: pl.Series, limits: tuple[int, int]) -> bool:
+    least, most = cast("int | None", column.min()), cast("int | None", column.max())
+    return least is None or most is None or (least >= limits[0] and most <= limits[1])
+
+
+def _booleans(column: pl.Series, _: Any) -> pl.Series | None:
+    true = column == _TRUE
+    return true if (true | (column == _FALSE)).all() else None
+
+
+def _decimals(column: pl.Series, array: Any) -> pl.Series | None:
+    """Big-endian bytes of any length up to 8 (longer ones have leading zeros), read where Arrow keeps short values."""
+    lengths = view_lengths(array)
+    if lengths.max(initial=0) > _DECIMAL_BYTES:
+        return None
+    # Behind its length a view holds up to 12 bytes. The first 8 as a number end in as many bytes as the value is short.
+    numbers = values_of(array, np.uint8, 16)[:, 4:12].copy().view(">i8")[:, 0].astype(np.int64)
+    numbers >>= np.minimum(8 * (_DECIMAL_BYTES - lengths), 63)
+    numbers[lengths == 0] = 0
+    if not _within(pl.Series(numbers), (1 - DECIMAL_LIMIT, DECIMAL_LIMIT - 1)):
+        return None
+    words = np.stack((numbers, numbers >> 63), axis=1)
+    validity = array.buffers()[0] if array.null_count else None
+    decimal = pa.decimal128(DECIMAL_PRECISION, DECIMAL_SCALE)
+    made = pa.Array.from_buffers(decimal, len(array), [validity, pa.py_buffer(words)], offset=0)
+    return pl.Series(column.name, made)
+
+
+_CONVERTERS: Mapping[type[pl.DataType], Callable[[pl.Series, Any], pl.Series | None]] = {
+    pl.Date: _dates,
+    pl.Datetime: _timestamps,
+    pl.Boolean: _booleans,
+    pl.Decimal: _decimals,
+}
 
 
 def _container_head(schema: Mapping[str, Any]) -> bytes:
@@ -89,29 +170,19 @@ def _container_head(schema: Mapping[str, Any]) -> bytes:
     return b"".join(parts)
 
 
-def _good_record(dataset: Dataset) -> dict[str, Any]:
-    return {field.name: None for field in dataset.business_fields} | {
-        "unit": "zhida",
-        "record_id": "known-good",
-        "version": 0,
-        "deleted": False,
-    }
+_ZEROS: Mapping[str, Any] = {
+    "string": "", "bytes": b"", "boolean": False, "int": 0, "long": 0, "float": 0.0, "double": 0.0
+}  # fmt: skip
 
 
-def _bounds_of(dataset: Dataset, written: set[str]) -> list[pl.Expr]:
-    """Expressions that are true where every date, time and number of a frame is one the row path accepts too."""
-    largest = pl.lit(
-        Decimal(DECIMAL_LIMIT - 1).scaleb(-DECIMAL_SCALE), dtype=pl.Decimal(DECIMAL_PRECISION, DECIMAL_SCALE)
-    )
-    checks: list[pl.Expr] = []
-    for field in dataset.fields:
-        if field.name not in written:
-            continue
-        column = pl.col(field.name)
-        if field.type == "date":
-            checks.append(column.cast(pl.Int32).is_between(*DATE_RANGE).all())
-        elif field.type == "timestamp":
-            checks.append(column.cast(pl.Int64).is_between(*TIMESTAMP_RANGE).all())
-        elif field.type == "decimal":
-            checks.append((column.abs() <= largest).all())
-    return checks
+def _good_record(writer_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A record that can be written with *writer_schema*, whatever fields beyond the catalog's it demands."""
+    record: dict[str, Any] = {}
+    for field in writer_schema["fields"]:
+        kind = field["type"]
+        if isinstance(kind, list) and "null" in kind:
+            record[field["name"]] = None
+        else:
+            only = kind[0] if isinstance(kind, list) else kind
+            record[field["name"]] = _ZEROS[only if isinstance(only, str) else only["type"]]
+    return record

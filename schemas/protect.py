@@ -13,6 +13,8 @@ from schemas.catalog import Dataset, DatasetField, PiiClass
 PERSON_PREFIX = "p:"
 REGISTRATION_PREFIX = "reg:"
 _DIGEST_SIZE = 16
+#: What ``str.strip`` takes away; Polars leaves the last four of ASCII's control characters by default.
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001))))
 
 
 def person_key(id_number: str, secret: bytes) -> str:
@@ -69,7 +71,7 @@ def protect(frame: pl.DataFrame, dataset: Dataset, secret: bytes) -> pl.DataFram
 
 
 def _filled(name: str) -> pl.Expr:
-    text = pl.col(name).str.strip_chars()
+    text = pl.col(name).str.strip_chars(_BLANKS)
     return pl.when(text != "").then(text)
 
 

@@ -1,7 +1,8 @@
 """Avro one record at a time: the reference decoder, the path of small batches, and the judge of what is broken.
 
 Logical types are converted here and not by fastavro, because fastavro rounds a decimal that is too long without a
-word, and the columnar path must agree with this one on every byte string.
+word and takes any byte but 0 for true; a walk over what it has read refuses negative union branches, which it counts
+from the end. The columnar path must agree with this one on every byte string.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import fastavro
 from schemas.catalog import Dataset
 from schemas.framing import HEADER_SIZE, frame_header
 from schemas.types import DECIMAL_PRECISION, DECIMAL_SCALE
+from schemas.wirewalk import WireWalk
 
 #: Days since 1970-01-01 of 0001-01-01 and 9999-12-31: what a Python date, a Polars date and a person can hold.
 DATE_RANGE = (-719_162, 2_932_896)
@@ -60,25 +62,39 @@ def _to_decimal(raw: bytes) -> Decimal:
     return Decimal(unscaled).scaleb(-DECIMAL_SCALE)
 
 
+def _to_boolean(raw: bytes) -> bool:
+    if raw == b"\1":
+        return True
+    if raw == b"\0":
+        return False
+    raise RecordError("undecodable", "a boolean is neither 0 nor 1")
+
+
 _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
+    "boolean": _to_boolean,
     "date": _to_date,
     "timestamp": _to_timestamp,
     "decimal": _to_decimal,
 }
 
 
-def _physical(avro: Any) -> Any:
-    """An Avro type without its logical types."""
+def _physical(avro: Any, field: str) -> Any:
+    """An Avro type without its logical types; a boolean as the byte that it is."""
     if isinstance(avro, list):
-        return [_physical(branch) for branch in avro]
+        return [_physical(branch, field) for branch in avro]
+    if avro == "boolean":
+        return {"type": "fixed", "name": f"zhida_boolean_{field}", "size": 1}
     if isinstance(avro, dict):
         return avro["type"] if "logicalType" in avro else avro
     return avro
 
 
 def physical_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A record schema with every logical type replaced by what is on the wire."""
-    fields = [{**field, "type": _physical(field["type"])} for field in schema["fields"]]
+    """A record schema with every logical type replaced by what is on the wire; of defaults only null is kept."""
+    fields = []
+    for field in schema["fields"]:
+        kept = {key: value for key, value in field.items() if key != "default" or value is None}
+        fields.append(kept | {"type": _physical(field["type"], field["name"])})
     return {**schema, "fields": fields}
 
 
@@ -106,14 +122,17 @@ class RowCodec:
         self.dataset = dataset
         self.schema_id = schema_id
         self.header = frame_header(schema_id)
-        if writer_schema.get("type") != "record":
+        # A registry can hold unions, bare types and other languages than Avro.
+        if not isinstance(writer_schema, Mapping) or writer_schema.get("type") != "record":
             raise SchemaMismatchError(f"schema {schema_id} is not a record")
         try:
             self._writer = fastavro.parse_schema(physical_schema(writer_schema))
             self._full_writer = fastavro.parse_schema(dict(writer_schema))
+            flat = same_shape(writer_schema, dataset)
+            self._reader = None if flat else self._reader_for(writer_schema)
+            self._walk = WireWalk(self._writer["fields"], HEADER_SIZE) if flat else None
         except Exception as error:
             raise SchemaMismatchError(f"schema {schema_id} of {dataset.code} cannot be used: {error}") from error
-        self._reader = None if same_shape(writer_schema, dataset) else self._reader_for(writer_schema)
         self._convert = tuple(
             (field.name, _CONVERTERS[field.type]) for field in dataset.fields if field.type in _CONVERTERS
         )
@@ -153,6 +172,8 @@ class RowCodec:
         rest = len(value) - buffer.tell()
         if rest:
             raise RecordError("trailing_bytes", f"{rest} bytes after the record")
+        if self._walk and not self._walk.valid(value):
+            raise RecordError("undecodable", "a union has no such branch, or a number is longer than ten bytes")
         for name, convert in self._convert:
             physical = raw.get(name)
             if physical is not None:
