@@ -140,11 +140,16 @@ def drain(
             time.sleep(0.2)
 
 
-def check(platform: Platform, prepared: Prepared, placements: pl.DataFrame) -> VerificationReport:
+def check(
+    platform: Platform,
+    prepared: Prepared,
+    placements: pl.DataFrame,
+    keep: Callable[[pl.DataFrame], None] = lambda _: None,
+) -> VerificationReport:
     """Compare everything with the oracle.
 
     The embedded ClickHouse can be opened by one process only: the services pause while it is read here, and what is
-    read is therefore what a restart would find.
+    read is therefore what a restart would find. *keep* is handed the verdict history.
     """
     settings = platform.settings
     catalog = Catalog.load()
@@ -160,6 +165,7 @@ def check(platform: Platform, prepared: Prepared, placements: pl.DataFrame) -> V
             records = {dataset.code: store.current_records(dataset.code) for dataset in catalog}
         finally:
             store.close()
+        keep(verdict_rows)
         outcome = Outcome(
             placements=placements,
             received=broker.received(),

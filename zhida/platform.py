@@ -48,6 +48,8 @@ class Platform:
     children: Children
     report: Callable[[str], None]
     workers: dict[str, _Supervised] = field(default_factory=dict)
+    #: Seconds before the first, second, … new start of a worker that keeps dying young.
+    restart_pauses: tuple[float, ...] = _RESTART_PAUSES
 
     def __enter__(self) -> Platform:
         return self
@@ -79,6 +81,11 @@ class Platform:
         stop_processes([worker.child.process for worker in stopping])
         for worker in stopping:
             self.children.forget(worker.child)
+
+    def alive(self, name: str) -> bool:
+        """True while the worker's process runs (it may not be ready yet)."""
+        worker = self.workers[name]
+        return worker.again_at is None and worker.child.exit_code is None
 
     def kill_worker(self, name: str) -> None:
         """SIGKILL one worker; :meth:`watch` starts it again. For fault tests."""
@@ -113,7 +120,8 @@ class Platform:
                 continue
             self.children.forget(worker.child)
             worker.failures = 0 if now - worker.started > _HEALTHY_SECONDS else worker.failures + 1
-            pause = _RESTART_PAUSES[min(worker.failures, len(_RESTART_PAUSES)) - 1] if worker.failures else 0.0
+            pauses = self.restart_pauses
+            pause = pauses[min(worker.failures, len(pauses)) - 1] if worker.failures else 0.0
             worker.again_at = now + pause
             self.report(
                 f"{name} {describe_exit(worker.child.exit_code)}; starts again in {pause:.1f} s\n{_tail(worker.child)}"
