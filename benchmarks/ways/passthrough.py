@@ -31,7 +31,7 @@ def main() -> None:
                 on_delivery=delivered,
             )
 
-    run(consumer(kafka, orders), sink, handle)
+    run(consumer(kafka, orders), (sink,), handle)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
@@ -68,7 +68,7 @@ def producer(kafka: KafkaConnection, max_message_bytes: int) -> Any:
     )
 
 
-def run(source: Any, sink: Any, handle: Callable[[list[Any], Batch], None]) -> None:
+def run(source: Any, sinks: Sequence[Any], handle: Callable[[list[Any], Batch], None]) -> None:
     """Consume, handle, commit what is delivered, until a signal."""
     stopping = False
 
@@ -85,11 +85,14 @@ def run(source: Any, sink: Any, handle: Callable[[list[Any], Batch], None]) -> N
             batch = Batch({(m.topic(), m.partition()): m.offset() + 1 for m in messages})
             handle(messages, batch)
             in_flight.append(batch)
-        sink.poll(0)
+        for sink in sinks:
+            sink.poll(0)
         while len(in_flight) >= IN_FLIGHT and in_flight[0].left:
-            sink.poll(0.01)
+            for sink in sinks:
+                sink.poll(0.005)
         _commit(source, in_flight)
-    sink.flush(10)
+    for sink in sinks:
+        sink.flush(10)
     _commit(source, in_flight)
     source.close()
 
