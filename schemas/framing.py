@@ -11,8 +11,11 @@ def frame_header(schema_id: int) -> bytes:
 
 
 def schema_id_of(value: bytes) -> int | None:
-    """The schema id of a framed message; None where the magic byte or the header is wrong."""
-    if len(value) < HEADER_SIZE or value[0] != 0:
+    """The schema id of a framed message; None where the magic byte or the header is wrong.
+
+    Ids are signed numbers of 32 bits, and no registry gives out negative ones.
+    """
+    if len(value) < HEADER_SIZE or value[0] != 0 or value[1] > 0x7F:
         return None
     return int.from_bytes(value[1:HEADER_SIZE], "big")
 

@@ -44,6 +44,10 @@ QUARANTINE_REASONS: dict[str, tuple[str, str]] = {
         "记录无法按模式解析，请检查编码是否为 UTF-8",
         "the record cannot be decoded with its schema; check for invalid UTF-8",
     ),
+    "internal_error": (
+        "平台处理此记录时出错，记录已保存，平台维护人员将处理，无需重新报送",
+        "the platform failed to judge this record and has kept it; its operators will see to it, no need to send again",
+    ),
 }
 
 

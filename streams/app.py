@@ -95,6 +95,8 @@ async def run_app(app: MicroBatchApp, stopping: asyncio.Event) -> None:
     await app.start()
     try:
         await _until_stopped(app, stopping)
+        # Who takes over goes on exactly where this worker ends.
+        await app.consumer.finish(app.zhida_tuning.session_timeout / 2)
     finally:
         await app.stop()
 

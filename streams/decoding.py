@@ -178,7 +178,8 @@ class BatchDecoder:
                 detail = f"{len(value)} bytes; at most {self._max} are allowed"
                 broken.append(Broken(position, "too_large", detail, schema_id))
             elif schema_id is None:
-                broken.append(Broken(position, "bad_magic", f"{len(value)} bytes without the magic byte 0", None))
+                detail = f"{len(value)} bytes without the magic byte 0 and a schema id"
+                broken.append(Broken(position, "bad_magic", detail, None))
             elif schema_id in refused:
                 broken.append(Broken(position, *refused[schema_id], schema_id))
             else:

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Protocol
 
+import polars as pl
+import structlog
+
 from rules.checks.base import JudgeContext
-from rules.ruleset import Judgement, RuleSet
+from rules.ruleset import RuleSet
 from schemas.catalog import Dataset
 from schemas.units import Units
 from schemas.verdict import QUARANTINE_REASONS, Feedback, Verdict, Violation, feedback_id
@@ -19,6 +22,8 @@ from streams.decoding import BatchDecoder, Broken, CodecCache, Decoded
 
 #: China has one time zone and no summer time: "today" of a rule is the date there.
 CHINA = timezone(timedelta(hours=8))
+
+log = structlog.get_logger("govern")
 
 
 class Message(Protocol):
@@ -92,9 +97,10 @@ class Governor:
         """
         decoded = self._decoder.decode([message.value for message in messages], refused)
         outcome = Outcome(self.dataset, topic, partition, governed_at, self._version, _ids_by_position(decoded))
-        outcome.quarantined = decoded.broken
-        stopped = {broken.position for broken in decoded.broken}
-        for row, violations in self._judge(decoded, governed_at).items():
+        judged, failed = self._judge(decoded, governed_at)
+        outcome.quarantined = decoded.broken + failed
+        stopped = {broken.position for broken in outcome.quarantined}
+        for row, violations in judged.items():
             position = decoded.positions[row]
             if any(violation.severity == "reject" for violation in violations):
                 stopped.add(position)
@@ -104,20 +110,44 @@ class Governor:
                 verdict = "suspect"
             feedback = self._feedback(outcome, decoded, row, messages[position], verdict, violations)
             outcome.feedback.append(feedback)
-        told = (self._unreadable(outcome, broken, messages) for broken in decoded.broken)
+        told = (self._unreadable(outcome, broken, messages) for broken in outcome.quarantined)
         outcome.feedback += [answer for answer in told if answer is not None]
         outcome.stopped = frozenset(stopped)
         return outcome
 
-    def _judge(self, decoded: Decoded, governed_at: int) -> dict[int, tuple[Violation, ...]]:
+    def _judge(self, decoded: Decoded, governed_at: int) -> tuple[dict[int, tuple[Violation, ...]], list[Broken]]:
+        """The violations by row, and the records that the rules themselves fail on."""
         today = datetime.fromtimestamp(governed_at / 1000, UTC).astimezone(CHINA).date()
         if self._context.today != today:
             self._context = JudgeContext(today=today, units=self._units)
-        if decoded.frame is not None:
-            judgement: Judgement = self._rules.judge_columns(decoded.frame, self._context)
-            return judgement.violations
-        judged = ((row, self._rules.judge_row(record, self._context)) for row, record in enumerate(decoded.records))
-        return {row: violations for row, violations in judged if violations}
+        if decoded.frame is None:
+            return self._judge_rows(decoded, decoded.records)
+        try:
+            return self._rules.judge_columns(decoded.frame, self._context).violations, []
+        except (Exception, pl.exceptions.PanicException) as error:
+            # One record that a rule cannot bear must not take its neighbours along.
+            log.error("rules failed on columns, judging rows", dataset=self.dataset.code, error=type(error).__name__)
+            return self._judge_rows(decoded, decoded.frame.rows(named=True))
+
+    def _judge_rows(
+        self, decoded: Decoded, records: Sequence[dict[str, Any]]
+    ) -> tuple[dict[int, tuple[Violation, ...]], list[Broken]]:
+        judged: dict[int, tuple[Violation, ...]] = {}
+        failed: list[Broken] = []
+        for row, record in enumerate(records):
+            try:
+                violations = self._rules.judge_row(record, self._context)
+            except Exception as error:
+                detail = f"{type(error).__name__} while judging the record"
+                position = decoded.positions[row]
+                failed.append(Broken(position, "internal_error", detail, decoded.schema_of_row(row)))
+                continue
+            if violations:
+                judged[row] = violations
+        if failed:
+            details = sorted({broken.detail for broken in failed})
+            log.error("rules failed on records", dataset=self.dataset.code, count=len(failed), details=details[:5])
+        return judged, failed
 
     def _feedback(
         self,

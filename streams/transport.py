@@ -23,8 +23,8 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
 ``on_partitions_assigned``
     forgets what was delivered before: everything is read again from the committed offsets.
 ``verify_all_partitions_active``
-    a partition with records to read and neither progress nor acknowledgement for ``stall_timeout`` seconds crashes the
-    worker, so that its supervisor starts it anew. Stock writes a log line.
+    a partition with records to read, or never fetched from, and neither progress nor acknowledgement for
+    ``stall_timeout`` seconds crashes the worker, so that its supervisor starts it anew. Stock writes a log line.
 
 ``tests/streams/test_transport_contract.py`` fails when a Faust upgrade changes one of these.
 """
@@ -44,8 +44,6 @@ from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
 _PAUSED_SLEEP = 0.01
-
-
 #: Bytes that end a held fetch before its time.
 FETCH_MIN_BYTES = 65_536
 
@@ -156,17 +154,23 @@ class MicroBatchConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish and commit what agents have begun, then give the partitions back."""
-        self.stop_flow()
-        self.app.flow_control.suspend()
-        self.app.flow_control.clear()
-        deadline = monotonic() + self.app.conf.broker_session_timeout / 2
-        while any(not message.acked for message in self._unacked_messages) and monotonic() < deadline:
-            await asyncio.sleep(0.005)
-        await self.commit()
+        await self.finish(self.app.conf.broker_session_timeout / 2)
         for tp in revoked:
             self._delivered.pop(tp, None)
             self._progress.pop(tp, None)
         await super().on_partitions_revoked(revoked)
+
+    async def finish(self, timeout: float) -> None:
+        """Give agents nothing more, wait for what they have begun (at most *timeout* seconds), and commit it."""
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        self.app.flow_control.clear()
+        deadline = monotonic() + timeout
+        while any(not message.acked for message in self._unacked_messages) and monotonic() < deadline:
+            await asyncio.sleep(0.005)
+        # A commit that is under way may have begun before the last acknowledgement.
+        await self.maybe_wait_for_commit_to_finish()
+        await self.commit()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Start afresh from the committed offsets."""
@@ -178,12 +182,16 @@ class MicroBatchConsumer(driver.Consumer):
         """Crash the worker when a partition with lag has not moved for ``stall_timeout`` seconds."""
         now = monotonic()
         for tp in self.assignment():
-            highwater = self.highwater(tp) or 0
+            try:
+                highwater = self.highwater(tp)
+            except AssertionError:  # revoked meanwhile, in the consumer's thread
+                continue
             read = self._read_offset.get(tp)
             committed = self._committed_offset.get(tp)
             state = (read or 0, committed or 0)
             before = self._progress.get(tp)
-            idle = (committed or 0) >= highwater
+            # An empty partition has an end too: one without was never fetched from.
+            idle = highwater is not None and (committed or 0) >= highwater
             if before is None or before[:2] != state or idle:
                 self._progress[tp] = (*state, now)
             elif now - before[2] > self.stall_timeout:

@@ -12,7 +12,6 @@ from typing import Any
 
 from schemas.catalog import Catalog, Dataset
 from schemas.units import Regions, Units
-from schemas.verdict import QUARANTINE_REASONS
 from zhida.sample.fault_tables import all_faults
 from zhida.sample.faults import Draw, Fault
 from zhida.sample.lives import LIVES, Life, plan_lives
@@ -132,7 +131,7 @@ class _LifeMaker:
         # Every rule in turn, so that each has about the same number of records that break it.
         self._rejects = cycle(_shuffled(readable, "reject", random))
         self._suspects = cycle(_shuffled(readable, "suspect", random))
-        self._reasons = cycle([reason for reason in QUARANTINE_REASONS if reason != "too_large"])
+        self._reasons = cycle([reason for reason in self._unreadable.makers if reason != "too_large"])
         self._too_large = shares.too_large
 
     def make(self, life: Life) -> list[SampleMessage]:
