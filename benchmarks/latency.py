@@ -7,6 +7,7 @@ in twenty until it is there. All times are those of the machine's clock; feedbac
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -171,7 +172,12 @@ class Latency:
             self._failures.append(f"producing failed: {error.str()}")
 
     def _meters(self) -> dict[str, tuple[CpuMeter, float]]:
-        made = {name: CpuMeter([worker.child.pid]) for name, worker in self._platform.workers.items()}
+        pids = {name: worker.child.pid for name, worker in self._platform.workers.items()}
+        for service in self._platform.stack.services:
+            if service.pid is not None:
+                pids[f"engine {service.name}"] = service.pid
+        made = {name: CpuMeter([pid]) for name, pid in pids.items()}
+        made["harness"] = CpuMeter([os.getpid()], children=False)
         return {name: (meter, meter.seconds()) for name, meter in made.items()}
 
     def _listen(self, units: Sequence[str]) -> None:

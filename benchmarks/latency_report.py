@@ -67,6 +67,7 @@ def text(report: dict[str, Any]) -> str:
         f"govern               {report['govern_cores']:12.3f} of a core (aim {targets['govern_cores']})"
         f"{met['govern_cores']}",
     ]
+    lines.append("cores: " + ", ".join(f"{name} {share:.2f}" for name, share in report["cores"].items()))
     for name in ("feedback", "redis"):
         lines += ["", f"produce → {name}, ms", *_bars(report[name]["histogram"])]
     return "\n".join(lines)

@@ -104,16 +104,17 @@ class Broker:
 
 
 class CpuMeter:
-    """Seconds of CPU that processes and their children have used."""
+    """Seconds of CPU that processes and, unless told otherwise, their children have used."""
 
-    def __init__(self, pids: Iterable[int]) -> None:
+    def __init__(self, pids: Iterable[int], *, children: bool = True) -> None:
         self._roots = [psutil.Process(pid) for pid in pids]
+        self._children = children
 
     def seconds(self) -> float:
         """User and system, all threads, so far."""
         total = 0.0
         for root in self._roots:
-            for process in (root, *root.children(recursive=True)):
+            for process in (root, *(root.children(recursive=True) if self._children else ())):
                 times = process.cpu_times()
                 total += times.user + times.system
         return total
