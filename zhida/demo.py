@@ -16,10 +16,10 @@ import polars as pl
 
 from dashboards.broker import KafkaBroker
 from schemas.catalog import Catalog
-from schemas.topics import QUARANTINE_TOPIC, REJECTED_TOPIC
 from schemas.units import Regions, Units
 from sinks.read import CreditStore, HotCache
 from zhida.errors import UserError
+from zhida.groups import sink_topics
 from zhida.lag import group_lag
 from zhida.platform import Platform
 from zhida.preparation import register_schemas
@@ -105,16 +105,6 @@ class LiveFigures:
 
 class DrainError(Exception):
     """Some group has stopped making progress."""
-
-
-def sink_topics(catalog: Catalog) -> dict[str, list[str]]:
-    """What each consumer group of the platform reads."""
-    accepted = [dataset.accepted_topic for dataset in catalog]
-    return {
-        "zhida-govern": [dataset.report_topic for dataset in catalog],
-        "zhida-sink-clickhouse": [*accepted, REJECTED_TOPIC, QUARANTINE_TOPIC],
-        "zhida-sink-redis": accepted,
-    }
 
 
 def drain(

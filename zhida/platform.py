@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +18,8 @@ import redis
 from schemas.catalog import Catalog
 from schemas.registry.client import RegistryClient, RegistryClientError
 from schemas.verdict import FEEDBACK_SUBJECT
+from streams.eviction import evict
+from zhida.groups import sink_topics
 from zhida.preparation import create_topics
 from zhida.settings import Settings
 from zhida.stack import RunningStack, start_stack
@@ -119,6 +124,7 @@ class Platform:
             if worker.child.exit_code is None:
                 continue
             self.children.forget(worker.child)
+            self._evict(worker.child.pid)
             worker.failures = 0 if now - worker.started > _HEALTHY_SECONDS else worker.failures + 1
             pauses = self.restart_pauses
             pause = pauses[min(worker.failures, len(pauses)) - 1] if worker.failures else 0.0
@@ -126,6 +132,12 @@ class Platform:
             self.report(
                 f"{name} {describe_exit(worker.child.exit_code)}; starts again in {pause:.1f} s\n{_tail(worker.child)}"
             )
+
+    def _evict(self, pid: int) -> None:
+        """Tell the broker what it would otherwise notice only when the dead worker's session expires."""
+        suffix = f"-{socket.gethostname()}-{pid}"
+        coroutine = evict(self.settings.kafka(), sink_topics(Catalog.load()), suffix)
+        threading.Thread(target=asyncio.run, args=(coroutine,), name="evict", daemon=True).start()
 
     def stop(self) -> None:
         """Stop govern first, then the services, then the engines."""
