@@ -50,6 +50,10 @@ class Message(Protocol):
         ...
 
 
+#: Unit, record id and version, as far as they can be read.
+_Identity = tuple[str, str | None, int | None]
+
+
 @dataclass(slots=True)
 class Outcome:
     """What became of a batch. ``stopped`` are positions that do not go on; ``suspects`` go on with their violations."""
@@ -100,7 +104,8 @@ class Governor:
         judged, failed = self._judge(decoded, governed_at)
         outcome.quarantined = decoded.broken + failed
         stopped = {broken.position for broken in outcome.quarantined}
-        for row, violations in judged.items():
+        identities = _identities(decoded, list(judged))
+        for (row, violations), identity in zip(judged.items(), identities, strict=True):
             position = decoded.positions[row]
             if any(violation.severity == "reject" for violation in violations):
                 stopped.add(position)
@@ -108,8 +113,8 @@ class Governor:
             else:
                 outcome.suspects[position] = violations
                 verdict = "suspect"
-            feedback = self._feedback(outcome, decoded, row, messages[position], verdict, violations)
-            outcome.feedback.append(feedback)
+            schema_id = decoded.schema_of_row(row)
+            outcome.feedback.append(self._answer(outcome, messages[position], identity, schema_id, verdict, violations))
         told = (self._unreadable(outcome, broken, messages) for broken in outcome.quarantined)
         outcome.feedback += [answer for answer in told if answer is not None]
         outcome.stopped = frozenset(stopped)
@@ -149,25 +154,25 @@ class Governor:
             log.error("rules failed on records", dataset=self.dataset.code, count=len(failed), details=details[:5])
         return judged, failed
 
-    def _feedback(
+    def _answer(
         self,
         outcome: Outcome,
-        decoded: Decoded,
-        row: int,
         message: Message,
+        identity: _Identity,
+        schema_id: int | None,
         verdict: Verdict,
         violations: tuple[Violation, ...],
     ) -> Feedback:
-        record: dict[str, Any] = decoded.records[row] if decoded.frame is None else decoded.frame.row(row, named=True)
+        unit, record_id, version = identity
         return Feedback(
             feedback_id=feedback_id(outcome.topic, outcome.partition, message.offset),
-            unit=self._addressee(record["unit"], message.key),
+            unit=self._addressee(unit, message.key),
             dataset=self.dataset.code,
-            record_id=record["record_id"],
-            version=record["version"],
+            record_id=record_id,
+            version=version,
             verdict=verdict,
             rule_set=self._version,
-            schema_id=decoded.schema_of_row(row),
+            schema_id=schema_id,
             source_topic=outcome.topic,
             source_partition=outcome.partition,
             source_offset=message.offset,
@@ -191,28 +196,22 @@ class Governor:
         if unit not in self._units:
             return None
         zh, en = QUARANTINE_REASONS[broken.reason]
-        return Feedback(
-            feedback_id=feedback_id(outcome.topic, outcome.partition, message.offset),
-            unit=unit,
-            dataset=self.dataset.code,
-            record_id=record_id,
-            version=None,
-            verdict="quarantined",
-            rule_set=self._version,
-            schema_id=broken.schema_id,
-            source_topic=outcome.topic,
-            source_partition=outcome.partition,
-            source_offset=message.offset,
-            reported_at=message.timestamp,
-            governed_at=outcome.governed_at,
-            violations=(Violation(broken.reason, "conformity", "reject", "", broken.detail, zh, en),),
-            record=None,
-        )
+        violation = Violation(broken.reason, "conformity", "reject", "", broken.detail, zh, en)
+        identity = (unit, record_id, None)
+        return self._answer(outcome, message, identity, broken.schema_id, "quarantined", (violation,))
 
 
 def _split_key(key: bytes | None) -> tuple[str, str]:
     unit, _, record_id = (key or b"").decode("utf-8", "replace").partition("|")
     return unit, record_id[:200]
+
+
+def _identities(decoded: Decoded, rows: list[int]) -> list[_Identity]:
+    """(unit, record id, version) of *rows*, all at once."""
+    if decoded.frame is None:
+        records = (decoded.records[row] for row in rows)
+        return [(record["unit"], record["record_id"], record["version"]) for record in records]
+    return decoded.frame.select("unit", "record_id", "version")[rows].rows() if rows else []
 
 
 def _ids_by_position(decoded: Decoded) -> Mapping[int, int] | int:
