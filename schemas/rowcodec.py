@@ -17,16 +17,16 @@ import fastavro
 
 from schemas.catalog import Dataset
 from schemas.framing import HEADER_SIZE, frame_header
-from schemas.types import DECIMAL_PRECISION, DECIMAL_SCALE
+from schemas.types import DECIMAL_PRECISION, DECIMAL_SCALE, FIRST_DAY, LAST_DAY
 from schemas.wirewalk import WireWalk
 
-#: Days since 1970-01-01 of 0001-01-01 and 9999-12-31: what a Python date, a Polars date and a person can hold.
-DATE_RANGE = (-719_162, 2_932_896)
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+#: Days since 1970-01-01 that a record may hold; the columnar path and every store hold the same.
+DATE_RANGE = (FIRST_DAY.toordinal() - _EPOCH_ORDINAL, LAST_DAY.toordinal() - _EPOCH_ORDINAL)
 #: Milliseconds of the same range.
 TIMESTAMP_RANGE = (DATE_RANGE[0] * 86_400_000, (DATE_RANGE[1] + 1) * 86_400_000 - 1)
 DECIMAL_LIMIT = 10**DECIMAL_PRECISION
 
-_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,13 +45,13 @@ class SchemaMismatchError(Exception):
 
 def _to_date(days: int) -> date:
     if not DATE_RANGE[0] <= days <= DATE_RANGE[1]:
-        raise RecordError("undecodable", "a date lies outside the years 1 to 9999")
+        raise RecordError("undecodable", f"a date lies outside the years {FIRST_DAY.year} to {LAST_DAY.year}")
     return date.fromordinal(days + _EPOCH_ORDINAL)
 
 
 def _to_timestamp(milliseconds: int) -> datetime:
     if not TIMESTAMP_RANGE[0] <= milliseconds <= TIMESTAMP_RANGE[1]:
-        raise RecordError("undecodable", "a time lies outside the years 1 to 9999")
+        raise RecordError("undecodable", f"a time lies outside the years {FIRST_DAY.year} to {LAST_DAY.year}")
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 

@@ -15,6 +15,8 @@ import polars as pl
 
 DECIMAL_PRECISION = 18
 DECIMAL_SCALE = 6
+#: The days that every part of the platform can hold: those of ClickHouse's Date32.
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2299, 12, 31)
 
 
 def _text_to_boolean(text: str) -> bool:
@@ -27,7 +29,10 @@ def _text_to_boolean(text: str) -> bool:
 
 
 def _text_to_date(text: str) -> date:
-    return date.fromisoformat(text.strip())
+    day = date.fromisoformat(text.strip())
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"{text!r} lies outside the years {FIRST_DAY.year} to {LAST_DAY.year}")
+    return day
 
 
 def _text_to_timestamp(text: str) -> datetime:

@@ -12,6 +12,7 @@ from schemas.catalog import Catalog, Dataset
 from schemas.framing import frame_header, zigzag
 from schemas.registry.client import UnknownSchema
 from schemas.rowcodec import RowCodec
+from schemas.types import FIRST_DAY, LAST_DAY
 
 Record = dict[str, Any]
 _TEXTS = ("", " ", "a", "南京市市场监督管理局", "é", "\0", "91320000MA1", "证" * 30, "x" * 63, "y" * 64, "字" * 3000)
@@ -65,12 +66,12 @@ _VALUES: dict[str, Callable[[Random], Any]] = {
         (0, 1, -1, 63, 64, -64, -65, 2**31, -(2**63), 2**63 - 1, random.getrandbits(60))
     ),
     "date": lambda random: random.choice(
-        (date(1, 1, 1), date(9999, 12, 31), date(1970, 1, 1), date(2020, 1, 1) + timedelta(random.randrange(3000)))
+        (FIRST_DAY, LAST_DAY, date(1970, 1, 1), date(2020, 1, 1) + timedelta(random.randrange(3000)))
     ),
     "timestamp": lambda random: random.choice(
         (
-            datetime(1, 1, 1, tzinfo=UTC),
-            datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC),
+            datetime(1900, 1, 1, tzinfo=UTC),
+            datetime(2299, 12, 31, 23, 59, 59, 999000, tzinfo=UTC),
             datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=random.randrange(10**10)),
         )
     ),
@@ -191,7 +192,7 @@ class Spoiler:
 
 
 _ODD_NUMBERS = (
-    2_932_896, 2_932_897, -719_162, -719_163, 2**31, -(2**31) - 1, 2**32 + 5, 253_402_300_799_999, 253_402_300_800_000,
+    120_529, 120_530, -25_567, -25_568, 2_932_896, 2_932_897, -719_162, -719_163, 2**31, -(2**31) - 1, 2**32 + 5, 253_402_300_799_999, 253_402_300_800_000,
     -62_135_596_800_000, -62_135_596_800_001, 2**63 - 1, -(2**63), -(2**62),
 )  # fmt: skip
 _ODD_DECIMALS = (
