@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,10 @@ from zhida.stack.testing import chosen_stack
 @pytest.fixture(scope="module")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     """A platform with one govern worker, on the chosen stack (ZHIDA_TEST_STACK), and the way to talk to it."""
-    settings = Settings.load(data_dir=tmp_path_factory.mktemp("platform") / "var")
+    # A port of its own: while a test has stopped the registry, nobody else's may answer in its place.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = Settings.load(data_dir=tmp_path_factory.mktemp("platform") / "var", registry_port=port)
     with start_platform(settings, real=chosen_stack() == "real", report=print) as platform:
         yield Wire(platform)

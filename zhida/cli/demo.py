@@ -60,7 +60,13 @@ def _run(
     today = (datetime.now(UTC) + timedelta(hours=8)).date()
     began = time.monotonic()
     with _bar(out, "生成样例 making the sample", records) as advance:
-        prepared = prepare(settings, records, seed, today, advance)
+
+        def made(count: int) -> None:
+            if stop_asked():
+                raise StartInterrupted("stopped while making the sample")
+            advance(count)
+
+        prepared = prepare(settings, records, seed, today, made)
     out.print(f"样例 sample: {len(prepared.messages):,} 条消息 messages, {len(prepared.units):,} 个单位 units")
 
     def say(line: str) -> None:

@@ -101,7 +101,7 @@ def administrative_licence() -> FaultTable:
     table.suspect("XK_YXQZ.date_order", before("XK_YXQZ", "XK_JDRQ"), group="dates")
     table.add("XK_YXQZI.required", null("XK_YXQZI"), group="dates")
     table.add("XK_YXQZI.date_order", before("XK_YXQZI", "XK_YXQZ"), group="dates")
-    table.add("XK_YXQZI.range", one_of("XK_YXQZI", date(2100, 1, 1), date(9999, 12, 31)), group="dates")
+    table.add("XK_YXQZI.range", one_of("XK_YXQZI", date(2100, 1, 1), date(2299, 12, 31)), group="dates")
     return table
 
 
