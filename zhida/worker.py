@@ -23,8 +23,9 @@ log = structlog.get_logger("worker")
 
 def run_worker(settings: Settings, names: Sequence[str]) -> int:
     """Run the roles called *names* until a signal or a failure; 0 after a signal, 1 after a failure."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(settings, names))
+    # The policy, not only this loop's factory: each Faust consumer makes a loop for its own thread.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    return asyncio.run(_run(settings, names))
 
 
 async def _run(settings: Settings, names: Sequence[str]) -> int:

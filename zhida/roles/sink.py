@@ -21,8 +21,8 @@ from zhida.settings import Settings
 
 #: Seconds that the broker holds a fetch, and that a write gathers records. A store of columns wants fewer and larger
 #: inserts than a cache.
-_LINGER = {"clickhouse": (0.1, 0.1)}
-_DEFAULT_LINGER = (0.03, 0.0)
+_LINGER = {"clickhouse": (0.25, 0.25)}
+_DEFAULT_LINGER = (0.12, 0.0)
 
 
 def sink_config(settings: Settings) -> SinkConfig:
