@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.catalog import DatasetField
-from schemas.types import TYPES
+from schemas.types import FIRST_DAY, LAST_DAY, TYPES
 
 #: What a unit's file means by a time without a zone.
 CHINA = timezone(timedelta(hours=8))
@@ -124,9 +124,13 @@ def _date(text: str) -> date | None:
 
 def _calendar(text: str, year: str, month: str, day: str) -> date:
     try:
-        return date(int(year), int(month), int(day))
+        found = date(int(year), int(month), int(day))
     except ValueError:
         raise CellError(f"日历上没有这一天：{text}", f"there is no such day: {text}") from None
+    if not FIRST_DAY <= found <= LAST_DAY:
+        first, last = FIRST_DAY.year, LAST_DAY.year
+        raise CellError(f"日期应在 {first} 至 {last} 年之间：{text}", f"outside the years {first} to {last}: {text}")
+    return found
 
 
 def _china_moment(day: date, time: str) -> datetime:

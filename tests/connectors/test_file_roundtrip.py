@@ -24,6 +24,7 @@ from connectors.file.rows import Row
 from connectors.file.source import examine, open_text
 from schemas.catalog import Catalog
 from schemas.rowcodec import RowCodec
+from schemas.types import FIRST_DAY, LAST_DAY
 
 DATASET = Catalog.load()["administrative_penalty"]
 CODEC = RowCodec(DATASET, 7, DATASET.avro_schema)
@@ -41,7 +42,7 @@ RECORD = st.fixed_dictionaries(
         "record_id": st.from_regex(r"[A-Za-z0-9〔〕号-]{1,40}", fullmatch=True),
         "CF_SY": TEXT.map(lambda text: f"罚{text}罚"),
         "CF_NR": TEXT.map(lambda text: f"罚{text}罚"),
-        "CF_JDRQ": st.dates().map(lambda day: day.isoformat()),
+        "CF_JDRQ": st.dates(FIRST_DAY, LAST_DAY).map(lambda day: day.isoformat()),
         "CF_NR_FK": st.decimals(min_value=0, max_value=10**9, places=6).map(str),
         "version": st.integers(0, 2**63 - 1).map(str),
     }
