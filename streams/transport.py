@@ -13,7 +13,8 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
     looks again after 10 ms when back-pressure has paused every partition (stock: a whole second).
 ``_create_worker_consumer`` (of the consumer thread)
     asks the broker to hold a fetch for up to ``linger`` seconds until FETCH_MIN_BYTES are there (stock: every record is
-    sent at once), so that a quiet stream costs broker and worker little.
+    sent at once), so that a quiet stream costs broker and worker little; and has aiokafka read header names that are
+    not UTF-8 (``streams.lenient``).
 ``ack``, ``_new_offset``, ``_filter_tps_with_pending_acks``, ``_add_gap``
     commits follow the messages themselves: the end of the longest prefix of delivered batches that are acknowledged.
     Stock bookkeeping counts offsets one by one, takes the inside of a batch for a gap and falls behind for ever.
@@ -43,6 +44,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from streams import lenient
+
 _PAUSED_SLEEP = 0.01
 #: Bytes that end a held fetch before its time.
 FETCH_MIN_BYTES = 65_536
@@ -56,6 +59,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, with fetches that the broker holds."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        lenient.install()
         consumer = super()._create_worker_consumer(transport)
         linger = self.consumer.linger
         if linger:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections.abc import Callable
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from odd_batches import PLACEHOLDER, with_odd_names
 from wire import Sent, Wire, header_list
 
 from schemas.framing import frame_header
@@ -120,3 +124,37 @@ def test_units_are_told_why_their_message_could_not_be_read(wire: Wire) -> None:
     assert [told[one.place].verdict for one in sent] == ["quarantined"] * len(POISON)
     assert [told[one.place].violations[0].rule for one in sent] == [reason for reason, _ in POISON.values()]
     assert {told[one.place].record for one in sent} == {None}
+
+
+def test_header_names_that_are_not_utf8_stop_nobody(wire: Wire) -> None:
+    platform, dataset = wire.platform, wire.catalog["administrative_penalty"]
+    started = {name: worker.child.pid for name, worker in platform.workers.items()}
+    pairs = wire.pairs(wire.sound(20))
+    first = asyncio.run(_send_odd(wire, pairs[:10], dataset.report_topic, 3))
+    after = wire.send(pairs[10:], partition=3)
+    wire.wait_judged(after)
+    accepted = wire.accepted(dataset)
+    for offset, (key, value) in enumerate(pairs[:10], start=first):
+        message = accepted[dataset.report_topic, 3, offset]
+        assert (message.key(), message.value()) == (key, value)
+        assert header_list(message)[-2:] == [("\\xb2\\xbf\\xc3\\xc5", b"1"), ("trace", b"2")]
+    assert {one.place for one in after} <= accepted.keys()
+    drain(platform.settings, platform.watch)
+    assert {name: worker.child.pid for name, worker in platform.workers.items()} == started
+
+
+async def _send_odd(wire: Wire, pairs: list[tuple[bytes | None, bytes | None]], topic: str, partition: int) -> int:
+    """Send a batch as a client in C could; the offset of its first record."""
+    producer = AIOKafkaProducer(**wire.kafka.aiokafka(), acks="all")
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        now = int(time.time() * 1000)
+        for key, value in pairs:
+            batch.append(timestamp=now, key=key, value=value, headers=[(PLACEHOLDER, b"1"), ("trace", b"2")])
+        batch.close()
+        build = batch._build
+        batch._build = lambda: with_odd_names(bytes(build()))
+        return (await (await producer.send_batch(batch, topic, partition=partition))).offset
+    finally:
+        await producer.stop()

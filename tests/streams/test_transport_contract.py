@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-from collections.abc import Callable
 from importlib.metadata import version
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.consumer import fetcher
+from aiokafka.record import default_records
 from faust.app.base import App
 from faust.transport import consumer as stock
 from faust.transport.drivers import aiokafka as driver
@@ -29,7 +30,7 @@ from streams.transport import BatchSchema, MicroBatchConsumer, MicroBatchTranspo
 VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "mode-streaming": "0.7.1"}
 
 #: What is replaced, and what the replacements call or count on, with the hash of the source they were written against.
-SOURCES: dict[str, tuple[Callable[..., Any], str]] = {
+SOURCES: dict[str, tuple[Any, str]] = {
     "Consumer.__init__": (stock.Consumer.__init__, "cc42b42c3767"),
     "Consumer.getmany": (stock.Consumer.getmany, "c543fbb93926"),
     "Consumer._wait_next_records": (stock.Consumer._wait_next_records, "3478be15f5cd"),
@@ -62,11 +63,14 @@ SOURCES: dict[str, tuple[Callable[..., Any], str]] = {
     "App._on_partitions_assigned": (App._on_partitions_assigned, "3dc9ca9aa918"),
     "App._new_consumer": (App._new_consumer, "b7bb44cf98a5"),
     "App._new_transport": (App._new_transport, "b979f6d42244"),
+    "PartitionRecords": (fetcher.PartitionRecords, "b0c2550bd1c6"),
+    "Fetcher._proc_fetch_request": (fetcher.Fetcher._proc_fetch_request, "821724536262"),
+    "_DefaultRecordBatchPy": (default_records._DefaultRecordBatchPy, "22058a0adaf8"),
     "FlowControlEvent": (FlowControlEvent, "11c30aa8412d"),
 }
 
 
-def _hash(source: Callable[..., Any]) -> str:
+def _hash(source: Any) -> str:
     """Of the source without comments and blank lines, which may change as they like."""
     lines = (line.split("  #")[0].rstrip() for line in inspect.getsource(source).splitlines())
     text = "\n".join(line for line in lines if line and not line.lstrip().startswith("#"))
