@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Producer
 
+from benchmarks.source import LOAD, fingerprint
 from schemas.catalog import Catalog
 from schemas.framing import HEADER_SIZE, frame_header
 from schemas.units import Regions, Units
@@ -118,9 +118,8 @@ def today() -> date:
 
 
 def load_corpus(folder: Path, records: int, partitions: int) -> Corpus:
-    """*records* messages; made when the file of today's is not there."""
-    key = orjson.dumps([SEED, records, today().isoformat(), asdict(MIX)])
-    path = folder / f"corpus-{records}-{today():%Y%m%d}-{murmur2(key) & 0xFFFFFF:06x}.parquet"
+    """*records* messages; made when there is no file that today's code has made today."""
+    path = folder / f"corpus-{records}-{today():%Y%m%d}-{fingerprint(LOAD)}.parquet"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f"corpus-{records}-*.parquet"):

@@ -31,7 +31,7 @@ from zhida.preparation import register_schemas
 from zhida.settings import Settings
 from zhida.stack import StartInterrupted
 
-WARM_SECONDS = 10.0
+WARM_SECONDS = 20.0
 #: Units whose feedback is read: about half of all feedback.
 LISTENING_UNITS = 64
 #: One record in so many is looked for in Redis.

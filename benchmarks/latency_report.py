@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.corpus import Corpus
 from benchmarks.latency import LISTENING_UNITS, PROBE_EVERY, WARM_SECONDS, Timings
-from benchmarks.report import environment
+from benchmarks.report import Begun, environment
 
 #: Milliseconds; each bucket reaches to the next.
 EDGES = (0, 2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
@@ -17,11 +17,11 @@ TARGETS = {"feedback_p50_ms": 50, "feedback_p99_ms": 300, "redis_p99_ms": 500, "
 _BAR = 50
 
 
-def latency_report(timings: Timings, real: bool, rate: float, corpus: Corpus) -> dict[str, Any]:
+def latency_report(timings: Timings, real: bool, rate: float, corpus: Corpus, begun: Begun) -> dict[str, Any]:
     """Everything about a latency run."""
     govern = sum(share for name, share in timings.cpu_share.items() if name.startswith("govern"))
     report = {
-        **environment(real),
+        **environment(real, begun),
         "method": {
             "rate": rate,
             "seconds": round(timings.seconds, 1),

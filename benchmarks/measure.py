@@ -50,8 +50,13 @@ class Broker:
         self._watcher = None if exact_list else new_consumer(kafka, Trouble(), "zhida-bench-watch")
 
     def places(self, topics: Iterable[str]) -> list[Place]:
-        """Every partition of *topics*, which must exist."""
-        known = self._admin.list_topics(timeout=30).topics
+        """Every partition of *topics*, which have been created; waits until the broker shows them all."""
+        topics = list(topics)
+        deadline = time.monotonic() + 30
+        while missing := set(topics) - (known := self._admin.list_topics(timeout=30).topics).keys():
+            if time.monotonic() > deadline:
+                raise BenchError(f"{len(missing)} topics are not there, such as {min(missing)}")
+            time.sleep(0.2)
         return [(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
 
     def ends(self, places: Sequence[Place]) -> dict[Place, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ import orjson
 import psutil
 
 from benchmarks.measure import WARM, Reading
+from benchmarks.source import MEASURED, fingerprint
 from benchmarks.throughput import Results, Sizes
 from benchmarks.ways.table import AIMS, RATIOS, WAYS
 from zhida.stack.kafka import KAFKA_VERSION
@@ -22,11 +24,11 @@ RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("aiokafka", "confluent-kafka", "fastavro", "faust-streaming", "polars", "quixstreams", "redis")
 
 
-def throughput_report(results: Results, real: bool, sizes: Sizes) -> dict[str, Any]:
+def throughput_report(results: Results, real: bool, sizes: Sizes, begun: Begun) -> dict[str, Any]:
     """Everything about a side-by-side run."""
     ways = {way.name: _way(way.title, results.readings[way.name]) for way in WAYS if way.name in results.readings}
     return {
-        **environment(real),
+        **environment(real, begun),
         "method": {
             "rounds": sizes.rounds,
             "order": "round robin, each round begins with another way; the median counts",
@@ -48,11 +50,13 @@ def throughput_report(results: Results, real: bool, sizes: Sizes) -> dict[str, A
     }
 
 
-def environment(real: bool) -> dict[str, Any]:
+def environment(real: bool, begun: Begun) -> dict[str, Any]:
     """When, where and with what."""
     return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
+        "at": begun.at.isoformat(timespec="seconds"),
+        "commit": begun.commit,
+        "source": begun.source,
+        "source_changed_meanwhile": fingerprint(MEASURED) != begun.source,
         "broker": f"Apache Kafka {KAFKA_VERSION}" if real else "Tansu (embedded)",
         "stack": "real" if real else "embedded",
         "machine": {
@@ -64,6 +68,20 @@ def environment(real: bool) -> dict[str, Any]:
         },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What was measured, noted before the first process starts."""
+
+    at: datetime
+    commit: str
+    source: str
+
+    @classmethod
+    def now(cls) -> Begun:
+        """The source as it is."""
+        return cls(datetime.now(UTC), commit(), fingerprint(MEASURED))
 
 
 def commit() -> str:
@@ -84,7 +102,7 @@ def commit() -> str:
 
 
 def save(report: dict[str, Any], kind: str) -> Path:
-    """Keep *report* in ``results/``."""
+    """Keep *report* in ``results/``; a later run of the same commit on the same day replaces it."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{report['at'][:10]}-{report['commit'].rstrip('+')}-{kind}.json"
     path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

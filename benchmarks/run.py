@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
+from confluent_kafka import KafkaException
 
 from benchmarks.corpus import load_corpus
 from benchmarks.latency import WARM_SECONDS, Latency
 from benchmarks.latency_report import latency_report, text
 from benchmarks.measure import BenchError
-from benchmarks.report import save, table, throughput_report
+from benchmarks.report import Begun, save, table, throughput_report
 from benchmarks.throughput import Sizes, Throughput
 from benchmarks.ways.table import WAYS
 from zhida.platform import start_platform
@@ -47,6 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     late.add_argument("--latency", action="store_true", help="produce at an even rate and time what comes out")
     late.add_argument("--rate", type=float, default=2000.0, help="records a second (2000)")
     late.add_argument("--seconds", type=float, help="how long, after the warm-up (30)")
+    late.add_argument("--partitions", type=int, default=2, help="partitions of each of the four datasets (2)")
     options = parser.parse_args(arguments)
     unknown = set(filter(None, options.ways.split(","))) - {way.name for way in WAYS}
     if unknown:
@@ -69,6 +73,18 @@ def real_or_embedded(start: Callable[[bool], Any], embedded: bool) -> tuple[Any,
     return start(False), False
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold *folder*: a second run would empty the first one's, and both would measure each other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchError(f"another benchmark runs in {folder}; wait for its end") from None
+        yield
+
+
 def fresh_settings(folder: Path) -> Settings:
     """Settings whose data folder is an empty one of the benchmark's own."""
     stack = folder.absolute() / "stack"
@@ -82,6 +98,7 @@ def side_by_side(options: argparse.Namespace, stop_asked: Callable[[], bool]) ->
     sizes = Sizes(
         options.records or base.records, options.slow_records or base.slow_records, options.rounds or base.rounds
     )
+    begun = Begun.now()
     ways = [way.name for way in WAYS if not options.ways or way.name in options.ways.split(",")]
     settings = fresh_settings(options.folder)
     stack, real = real_or_embedded(
@@ -89,13 +106,14 @@ def side_by_side(options: argparse.Namespace, stop_asked: Callable[[], bool]) ->
     )
     with stack:
         results = Throughput(stack.settings, real, sizes, ways, say, stop_asked).run()
-    return throughput_report(results, real, sizes)
+    return throughput_report(results, real, sizes, begun)
 
 
 def latency(options: argparse.Namespace, stop_asked: Callable[[], bool]) -> dict[str, Any]:
     """The report of the latency run."""
+    begun = Begun.now()
     seconds = options.seconds or (_QUICK_SECONDS if options.quick else 30.0)
-    settings = fresh_settings(options.folder)
+    settings = fresh_settings(options.folder).updated({"partitions": options.partitions})
     needed = int(options.rate * (seconds + WARM_SECONDS) * _EVEN_FACTOR)
     say(f"making {needed:,} records of the sample province, unless they are there from an earlier run")
     corpus = load_corpus(options.folder / "corpus", needed, settings.partitions)
@@ -106,7 +124,7 @@ def latency(options: argparse.Namespace, stop_asked: Callable[[], bool]) -> dict
     with platform:
         say(f"{options.rate:,.0f} records/s for {WARM_SECONDS:.0f} s of warm-up and {seconds:.0f} s that count")
         timings = Latency(platform, options.rate, seconds, stop_asked).run(corpus)
-    return latency_report(timings, real, options.rate, corpus)
+    return latency_report(timings, real, options.rate, corpus, begun)
 
 
 def main() -> int:
@@ -114,11 +132,14 @@ def main() -> int:
     options = parse()
     with stop_signals() as stop_asked:
         try:
-            report = latency(options, stop_asked) if options.latency else side_by_side(options, stop_asked)
-        except (BenchError, StackError) as error:
+            with alone(options.folder):
+                report = latency(options, stop_asked) if options.latency else side_by_side(options, stop_asked)
+        except (BenchError, StackError, KafkaException) as error:
             say(f"error: {error}")
             return 130 if isinstance(error, StartInterrupted) else 1
-    if not options.quick and not options.no_save:
+    if report["source_changed_meanwhile"]:
+        say("the source was edited during the run: not all processes ran the same code; nothing is kept")
+    elif not options.quick and not options.no_save:
         say(f"kept in {save(report, 'latency' if options.latency else 'throughput')}")
     shown = text if options.latency else table
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() if options.json else shown(report))

@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
+from benchmarks.run import alone
+
 ROOT = Path(__file__).resolve().parents[2]
 RATIOS = {
     "govern_vs_stock_faust",
@@ -58,3 +60,20 @@ def test_latency_times_feedback_and_redis_and_shows_a_histogram(tmp_path: Path) 
         assert 0 < figures["p50_ms"] <= figures["p99_ms"] <= figures["max_ms"]
     assert set(report["met"]) == {"feedback_p50_ms", "feedback_p99_ms", "redis_p99_ms", "govern_cores"}
     assert report["govern_cores"] > 0
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_leaves_the_first_one_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "stack" / "in-use"
+    kept.parent.mkdir()
+    kept.touch()
+    with alone(tmp_path):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.run", "--quick", "--embedded", "--folder", str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "another benchmark runs" in done.stderr
+    assert kept.exists()
