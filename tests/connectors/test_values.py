@@ -53,7 +53,7 @@ def test_a_date_is_read_in_every_form_that_means_one_day(text: str) -> None:
     "text",
     [
         "24-1-5", "1/5/2024", "5.1.2024", "2024-1", "2024", "2024-02-30", "2024-13-01", "20241301", "昨天", "0",
-        "99999", "2024-01/05", "2024-01-05 25:00", "2024-01-05abc", "1899-12-31", "2300-01-01", "0000-00-00", "1e5",
+        "99999", "2024-01/05", "2024-01-05 25:00", "2024-01-05abc", "1899-12-31", "0000-00-00", "1e5",
         "-45296",
     ],
 )  # fmt: skip
@@ -73,7 +73,7 @@ def test_every_excel_serial_number_is_the_day_that_excel_shows(day: date) -> Non
     assert to_value(field("date"), str((day - EXCEL_EPOCH).days)) == day
 
 
-@given(st.dates(min_value=date(1900, 1, 1), max_value=date(2299, 12, 31)))
+@given(st.dates(min_value=date(1900, 1, 1), max_value=date(9999, 12, 31)))
 def test_every_day_survives_each_way_of_writing_it(day: date) -> None:
     for text in (day.isoformat(), f"{day.year}/{day.month}/{day.day}", f"{day.year}年{day.month}月{day.day}日"):
         assert to_value(field("date"), text) == day

@@ -71,7 +71,7 @@ _VALUES: dict[str, Callable[[Random], Any]] = {
     "timestamp": lambda random: random.choice(
         (
             datetime(1900, 1, 1, tzinfo=UTC),
-            datetime(2299, 12, 31, 23, 59, 59, 999000, tzinfo=UTC),
+            datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC),
             datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=random.randrange(10**10)),
         )
     ),

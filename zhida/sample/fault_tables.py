@@ -101,7 +101,7 @@ def administrative_licence() -> FaultTable:
     table.suspect("XK_YXQZ.date_order", before("XK_YXQZ", "XK_JDRQ"), group="dates")
     table.add("XK_YXQZI.required", null("XK_YXQZI"), group="dates")
     table.add("XK_YXQZI.date_order", before("XK_YXQZI", "XK_YXQZ"), group="dates")
-    table.add("XK_YXQZI.range", one_of("XK_YXQZI", date(2100, 1, 1), date(2299, 12, 31)), group="dates")
+    table.add("XK_YXQZI.range", one_of("XK_YXQZI", date(2100, 1, 1), date(9999, 12, 31)), group="dates")
     return table
 
 
@@ -127,6 +127,8 @@ def administrative_penalty() -> FaultTable:
     table.add("CF_JDRQ.not_future", future("CF_JDRQ", decided_later), group="dates")
     table.add("CF_JDRQ.range", one_of("CF_JDRQ", date(1996, 9, 30), date(1970, 1, 1), date(1900, 1, 1)), group="dates")
     table.suspect("CF_YXQ.date_order", before("CF_YXQ", "CF_JDRQ"), group="dates")
+    table.add("CF_YXQ.range", one_of("CF_YXQ", date(2100, 1, 1), date(9999, 12, 31)), group="dates")
+    table.add("CF_GSJZQ.range", one_of("CF_GSJZQ", date(2100, 1, 1), date(9999, 12, 31)), group="dates")
     table.add("CF_GSJZQ.required", null("CF_GSJZQ"), group="dates")
     table.add("CF_GSJZQ.date_order", before("CF_GSJZQ", "CF_JDRQ"), group="dates")
     return table
@@ -238,7 +240,8 @@ def legal_person() -> FaultTable:
     table.add("HZRQ.required", null("HZRQ"), group="dates")
     table.add("HZRQ.not_future", future("HZRQ"), group="dates")
     table.add("HZRQ.date_order", before("HZRQ", "CLRQ"), group="dates")
-    table.add("JYQXZI.date_order", before("JYQXZI", "JYQXZ"))
+    table.add("JYQXZI.date_order", before("JYQXZI", "JYQXZ"), group="term")
+    table.add("JYQXZI.range", one_of("JYQXZI", date(2100, 1, 1), date(9999, 12, 31)), group="term")
     return table
 
 
