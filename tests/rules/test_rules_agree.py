@@ -26,7 +26,7 @@ CODES = [dataset.code for dataset in CATALOG]
 CONTEXT = JudgeContext(TODAY, frozenset(UNITS))
 CHUNK = 5_000
 #: ZHIDA_RULES_ROWS=3000000 for a long run, another ZHIDA_RULES_SEED for other rows.
-ROWS = int(os.environ.get("ZHIDA_RULES_ROWS", "300000"))
+ROWS = int(os.environ.get("ZHIDA_RULES_ROWS", "120000"))
 SEED = int(os.environ.get("ZHIDA_RULES_SEED", "20260630"))
 
 

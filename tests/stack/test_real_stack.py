@@ -22,7 +22,7 @@ from zhida.stack.children import marked
 from zhida.stack.testing import create_topic, unique_name
 from zhida.stack_state import read_state
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.real_only
 PATIENCE = 60.0
 
 
