@@ -15,8 +15,8 @@ import polars as pl
 
 DECIMAL_PRECISION = 18
 DECIMAL_SCALE = 6
-#: The days that a record may hold. ClickHouse's Date32 begins on the first; "for ever" is often written as the last, and
-#: rules answer it.
+#: The days that a record may hold. ClickHouse's Date32 begins on the first; "for ever" is often written as the last,
+#: and rules answer it.
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(9999, 12, 31)
 
 
