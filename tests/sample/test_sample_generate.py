@@ -80,7 +80,9 @@ def test_every_rule_has_a_fault_and_every_fault_its_rule_with_the_same_severity(
 def test_every_rule_and_every_reason_for_quarantine_occurs_in_a_sample(sample: Sample) -> None:
     rules = {rule for message in sample.messages for rule in message.expected.rules}
     assert rules == {fault.rule for table in all_faults().values() for fault in table}
-    assert {message.expected.reason for message in sample.messages} - {None} == set(QUARANTINE_REASONS) - {"internal_error"}
+    assert {message.expected.reason for message in sample.messages} - {None} == set(QUARANTINE_REASONS) - {
+        "internal_error"
+    }
 
 
 @pytest.mark.parametrize(("seed", "today"), [(21, date(2026, 1, 1)), (22, date(2028, 2, 29)), (23, date(2026, 12, 31))])
