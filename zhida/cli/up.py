@@ -46,7 +46,10 @@ def command(
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         with platform:
             settings = platform.settings
-            say(f"看板 Live page: {api_url(settings)}/live?token={settings.api_token()}")
+            settings.api_token()
+            # The token itself does not belong in a log that somebody keeps of this output.
+            say(f"看板 Live page: {api_url(settings)}/live")
+            say(f"登录令牌 Token to sign in with: {settings.data_dir / 'secrets' / 'api.token'}")
             say(f"模式注册中心 Schema registry: {settings.registry().url}")
             say("平台已就绪，按 Ctrl-C 停止。Ready; Ctrl-C stops everything.")
             with contextlib.suppress(StoppedElsewhere):
