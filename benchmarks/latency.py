@@ -30,6 +30,7 @@ from zhida.platform import Platform
 from zhida.preparation import register_schemas
 from zhida.settings import Settings
 from zhida.stack import StartInterrupted
+from zhida.stack.children import describe_exit, log_tail
 
 WARM_SECONDS = 20.0
 #: Units whose feedback is read: about half of all feedback.
@@ -38,7 +39,7 @@ LISTENING_UNITS = 64
 PROBE_EVERY = 20
 _TICK = 0.001
 _PROBE_PAUSE = 0.003
-_LATE_SECONDS = 10.0
+_LATE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +112,23 @@ class Latency:
         for thread in threads:
             thread.start()
         time.sleep(1.0)
+        self._check_workers()
         self._produce(load)
         self._wait_for_probes()
         self._stopping.set()
         for thread in threads:
             thread.join(10)
+        # A worker that has died explains whatever else went wrong.
+        self._check_workers()
         if self._failures:
             raise BenchError(self._failures[0])
         return self._timings
+
+    def _check_workers(self) -> None:
+        """Nothing restarts workers here: figures of a run in which one has died would mean nothing."""
+        for name, worker in self._platform.workers.items():
+            if worker.child.exit_code is not None:
+                raise BenchError(f"{name} {describe_exit(worker.child.exit_code)}\n{log_tail(worker.child.log, 15)}")
 
     def _produce(self, load: Sequence[Message]) -> None:
         producer = Producer(

@@ -24,6 +24,7 @@ from benchmarks.ways.table import WAYS
 from zhida.platform import start_platform
 from zhida.settings import Settings
 from zhida.stack import MissingProgram, StackError, StartInterrupted, start_stack
+from zhida.stack.ports import Ports
 from zhida.stack.signals import stop_signals
 
 _FULL = Sizes(records=400_000, slow_records=40_000, rounds=3)
@@ -86,10 +87,20 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def fresh_settings(folder: Path) -> Settings:
-    """Settings whose data folder is an empty one of the benchmark's own."""
+    """Settings whose data folder and ports are the benchmark's own; the folder is empty."""
     stack = folder.absolute() / "stack"
     shutil.rmtree(stack, ignore_errors=True)
-    return Settings.load(data_dir=stack, kafka_bootstrap=None, redis_url=None, clickhouse_host=None)
+    # At the usual ports another platform on this machine may answer in ours' stead.
+    ports = Ports()
+    return Settings.load(
+        data_dir=stack,
+        kafka_bootstrap=None,
+        redis_url=None,
+        clickhouse_host=None,
+        registry_url=None,
+        registry_port=ports.take(),
+        api_port=ports.take(),
+    )
 
 
 def side_by_side(options: argparse.Namespace, stop_asked: Callable[[], bool]) -> dict[str, Any]:

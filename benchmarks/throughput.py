@@ -77,6 +77,7 @@ class Throughput:
                 # Each round begins with another way, so that none always runs first.
                 turn = number % len(self._ways)
                 for way in self._ways[turn:] + self._ways[:turn]:
+                    registry.check()
                     self._measure(way, number, results)
         return results
 
