@@ -25,6 +25,10 @@ from schemas.rowcodec import RecordError, RowCodec, SchemaMismatchError
 ROW_LIMIT = 100
 
 
+#: A batch in doubt is cut into this many slices, each read as columns again. Two would read most of it many times over.
+_SLICES = 8
+
+
 class SchemaSource(Protocol):
     """What is asked about schema ids: the schema registry's client."""
 
@@ -223,9 +227,9 @@ class BatchDecoder:
             if frame is not None:
                 return [(positions, frame)]
             if codec.columns.usable:
-                half = len(positions) // 2
-                left = self._pieces(codec, values, positions[:half], broken)
-                return left + self._pieces(codec, values, positions[half:], broken)
+                size = -(-len(positions) // _SLICES)
+                slices = (positions[start : start + size] for start in range(0, len(positions), size))
+                return [piece for part in slices for piece in self._pieces(codec, values, part, broken)]
         read, records = self._read_rows(codec, values, positions, broken)
         return [(read, pl.DataFrame(records, schema=self.dataset.polars_schema, orient="row"))] if read else []
 
