@@ -87,6 +87,16 @@ class Governor:
         self._decoder = BatchDecoder(dataset, codecs, max_record_bytes=max_record_bytes)
         self._context = JudgeContext(today=date.min, units=self._units)
 
+    def warm_up(self, moment: int) -> None:
+        """Compile what is compiled at first use, on a blank record, so that the first real ones need not wait.
+
+        *moment* in milliseconds since the epoch: rules are compiled for a day.
+        """
+        blank = dict.fromkeys(self.dataset.polars_schema) | {"deleted": False}
+        frame = pl.DataFrame([blank], schema=self.dataset.polars_schema)
+        self._judge(Decoded(frame, [], [0], 0), moment)
+        self._judge(Decoded(None, [blank], [0], 0), moment)
+
     def judge(
         self,
         topic: str,

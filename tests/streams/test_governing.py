@@ -216,3 +216,9 @@ def test_headers_of_ours_that_a_unit_sends_are_dropped_and_its_own_are_kept(repo
         assert ours[0][0] == "zhida-verdict"
         assert b"forged" not in dict(ours).values()
         assert headers[len(ours) :] == list(own)
+
+
+def test_a_governor_that_was_warmed_up_judges_as_one_that_was_not(reports: list[Report]) -> None:
+    warm = _governor()
+    warm.warm_up(NOW)
+    assert _judge(warm, reports) == _judge(_governor(), reports)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Iterable
+from contextlib import suppress
 
 from rules.ruleset import RuleSet
 from schemas.catalog import Catalog
 from schemas.framing import frame_header
-from schemas.registry.client import RegistryClient
+from schemas.registry.client import RegistryClient, UnknownSubject
 from schemas.units import Units
 from schemas.verdict import FEEDBACK_SCHEMA, FEEDBACK_SUBJECT
 from streams.app import Tuning, build_app, run_app
 from streams.decoding import CodecCache
 from streams.delivery import BatchProducer, SinglesProducer
-from streams.govern import GovernAgent
+from streams.govern import GovernAgent, now_ms
 from streams.governing import Governor
 from streams.outputs import OutputWriter
 from streams.topic_admin import FeedbackTopics, TopicAdmin
@@ -42,6 +44,14 @@ def client_id(role: str) -> str:
     return f"zhida-{role}-{socket.gethostname()}-{os.getpid()}"
 
 
+def _warm_up(governors: Iterable[Governor], codecs: CodecCache, registry: RegistryClient) -> None:
+    """Have rules compiled and the newest schemas at hand before the first record comes."""
+    for governor in governors:
+        governor.warm_up(now_ms())
+        with suppress(UnknownSubject):
+            codecs.learn(governor.dataset, registry.latest(governor.dataset.subject_name).id)
+
+
 async def run_govern(context: RoleContext) -> None:
     """Judge records until asked to stop."""
     await context.registry_ready.wait()
@@ -56,6 +66,7 @@ async def run_govern(context: RoleContext) -> None:
     governors = {
         dataset.report_topic: Governor(dataset, rule_set, units, codecs, max_record_bytes=limit) for dataset in catalog
     }
+    await asyncio.to_thread(_warm_up, governors.values(), codecs, registry)
     name = client_id("govern")
     # A quarantined message may be as large as the topics allow, and carries headers on top.
     max_bytes = settings.max_message_bytes + 65_536
