@@ -74,8 +74,7 @@ class JudgedReader:
             message = messages[broken.position]
             log.error(
                 "accepted message cannot be read, left out",
-                topic=message.topic,
-                partition=message.partition,
+                topic=dataset.accepted_topic,
                 offset=message.offset,
                 reason=broken.reason,
             )
@@ -135,7 +134,7 @@ class JudgedReader:
         except ValueError as error:
             log.error(
                 "rejection cannot be read, left out",
-                partition=message.partition,
+                topic=REJECTED_TOPIC,
                 offset=message.offset,
                 error=str(error),
             )

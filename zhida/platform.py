@@ -100,11 +100,14 @@ class Platform:
         """Return when the worker answers; raises ServiceCrashed with the end of its log, or StackError."""
         worker = self.workers[name]
         deadline = time.monotonic() + worker.plan.start_seconds
-        while not worker.plan.ready():
+        while True:
             if interrupted():
                 raise StartInterrupted("stopped while starting; nothing is left running")
+            # First of all: another program may answer at the address that this one could not get.
             if worker.child.exit_code is not None:
                 raise ServiceCrashed(_crash_report(worker.child))
+            if worker.plan.ready():
+                return
             if time.monotonic() > deadline:
                 raise StackError(
                     f"{name} did not answer within {worker.plan.start_seconds:.0f} s\n{_tail(worker.child)}"

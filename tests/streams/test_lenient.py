@@ -37,7 +37,7 @@ def test_a_record_with_a_strange_header_name_is_read_with_all_its_neighbours(cod
     found = [(record.key, record.value, list(record.headers)) for record in records]
     escaped = [(k, v, [(ESCAPED if name == PLACEHOLDER else name, x) for name, x in h]) for k, v, h in ODD]
     assert found == [(k, v, list(h)) for k, v, h in [*PLAIN, *escaped, *PLAIN]]
-    assert {(record.topic, record.partition, record.timestamp) for record in records} == {("t", 0, 1_700_000_000_000)}
+    assert {record.timestamp for record in records} == {1_700_000_000_000}
 
 
 @CODECS
@@ -55,7 +55,8 @@ def test_a_batch_that_the_broker_has_cut_off_is_left_for_the_next_fetch() -> Non
 
 def test_what_needs_no_leniency_is_read_as_aiokafka_reads_it() -> None:
     raw = batch_bytes(PLAIN) + batch_bytes(PLAIN, 3, base_offset=5)
-    assert _read(raw) == _read(raw, fetcher.PartitionRecords.__mro__[-2])
+    theirs = _read(raw, fetcher.PartitionRecords.__mro__[-2])
+    assert [_parts(record) for record in _read(raw)] == [_parts(record) for record in theirs]
 
 
 def test_installing_twice_is_installing_once() -> None:
@@ -63,3 +64,7 @@ def test_installing_twice_is_installing_once() -> None:
     install()
     assert fetcher.PartitionRecords is LenientPartitionRecords
     assert fetcher.MemoryRecords is KeptRecords
+
+
+def _parts(record: Any) -> tuple[Any, ...]:
+    return record.offset, record.timestamp, record.timestamp_type, record.key, record.value, tuple(record.headers)
