@@ -39,7 +39,6 @@ def bench(folder: Path, *arguments: str) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.slow
 def test_every_way_judges_alike_and_is_in_the_one_object(tmp_path: Path) -> None:
     report = bench(tmp_path, "--records", "4000", "--slow-records", "1000")
     assert set(report["ratios"]) == RATIOS
@@ -51,7 +50,6 @@ def test_every_way_judges_alike_and_is_in_the_one_object(tmp_path: Path) -> None
     assert report["broker"].startswith("Tansu")
 
 
-@pytest.mark.slow
 def test_latency_times_feedback_and_redis_and_shows_a_histogram(tmp_path: Path) -> None:
     report = bench(tmp_path, "--latency", "--rate", "300", "--seconds", "5")
     for what in ("feedback", "redis"):

@@ -15,7 +15,7 @@ from zhida.settings import Settings
 KILLS = 20
 RATE = 400
 #: Seconds from one kill to the next: some fall into a quiet stream, some into a restart, some into a rebalance.
-PAUSES = (1.0, 5.0)
+PAUSES = (0.8, 3.6)
 
 
 @pytest.mark.real

@@ -19,7 +19,7 @@ from zhida.platform import Platform
 from zhida.settings import Settings
 
 RATE = 500
-PHASE = 14.0
+PHASE = 11.0
 #: Beside the session timeout and the second that is asked for: the half session timeout that the embedded broker takes
 #: for every join, and the start of a Python process on a busy machine with two cores.
 TOLERANCE = 6.0
