@@ -20,6 +20,15 @@ DETAIL_HEADER = "zhida-detail"
 HEADER_PREFIX = "zhida-"
 
 
+#: The consumer group of all govern workers.
+GOVERN_GROUP = "zhida-govern"
+
+
+def sink_group(name: str) -> str:
+    """The consumer group that feeds the sink called *name*."""
+    return f"zhida-sink-{name}"
+
+
 def feedback_topic(unit: str) -> str:
     """The topic on which *unit* (a unit code) is told what became of its records."""
     return f"zhida.feedback.{unit}"

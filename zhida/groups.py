@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from schemas.catalog import Catalog
-from schemas.topics import QUARANTINE_TOPIC, REJECTED_TOPIC
+from schemas.topics import GOVERN_GROUP, QUARANTINE_TOPIC, REJECTED_TOPIC, sink_group
 
 
 def sink_topics(catalog: Catalog) -> dict[str, list[str]]:
     """What each consumer group of the platform reads."""
     accepted = [dataset.accepted_topic for dataset in catalog]
     return {
-        "zhida-govern": [dataset.report_topic for dataset in catalog],
-        "zhida-sink-clickhouse": [*accepted, REJECTED_TOPIC, QUARANTINE_TOPIC],
-        "zhida-sink-redis": accepted,
+        GOVERN_GROUP: [dataset.report_topic for dataset in catalog],
+        sink_group("clickhouse"): [*accepted, REJECTED_TOPIC, QUARANTINE_TOPIC],
+        sink_group("redis"): accepted,
     }

@@ -16,10 +16,9 @@ from confluent_kafka import KafkaException, TopicPartition
 from connectors.feedback import FeedbackConfig, FeedbackReader
 from connectors.kafka import METADATA_TIMEOUT, Trouble, new_consumer, topic_names, unreachable, watermarks
 from schemas.connection import KafkaConnection
-from schemas.topics import feedback_topic
+from schemas.topics import GOVERN_GROUP, feedback_topic
 from schemas.verdict import Feedback
 
-GOVERN_GROUP = "zhida-govern"
 _LOOK_SECONDS = 0.2
 
 

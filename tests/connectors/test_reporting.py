@@ -15,11 +15,11 @@ from reporting_samples import penalty_csv
 
 from connectors.base import ConnectorError, UnreachableError, Wiring
 from connectors.file import FileReport, Watch, report_file
-from connectors.file.outcome import GOVERN_GROUP
 from schemas.connection import KafkaConnection, RegistryConnection
 from schemas.framing import schema_id_of
 from schemas.registry.client import RegistryClient
 from schemas.rowcodec import RowCodec
+from schemas.topics import GOVERN_GROUP
 from schemas.verdict import Feedback
 from zhida.stack.testing import create_topic, running_stack
 

@@ -12,13 +12,12 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.catalog import Catalog, Dataset
-from schemas.topics import QUARANTINE_TOPIC, VERDICT_HEADER, feedback_topic
+from schemas.topics import GOVERN_GROUP, QUARANTINE_TOPIC, VERDICT_HEADER, feedback_topic
 from schemas.units import Regions, Units
 from schemas.verdict import Feedback, decode_feedback, parse_verdict_prefix
 from zhida.lag import committed_and_end
 from zhida.platform import Platform
 from zhida.preparation import register_schemas
-from zhida.roles.govern import GOVERN_GROUP
 from zhida.sample.generate import NO_FAULTS, generate
 from zhida.sample.message import MessageEncoder, SampleMessage
 

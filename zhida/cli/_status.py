@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from schemas.catalog import Catalog
 from schemas.connection import KafkaConnection
+from schemas.topics import GOVERN_GROUP
 from zhida.cli._wiring import api_url
 from zhida.settings import Settings, SettingsError
 
-GOVERN_GROUP = "zhida-govern"
 _SECONDS = 3.0
 
 

@@ -12,6 +12,7 @@ from rules.ruleset import RuleSet
 from schemas.catalog import Catalog
 from schemas.framing import frame_header
 from schemas.registry.client import RegistryClient, UnknownSubject
+from schemas.topics import GOVERN_GROUP
 from schemas.units import Units
 from schemas.verdict import FEEDBACK_SCHEMA, FEEDBACK_SUBJECT
 from streams.app import Tuning, build_app, run_app
@@ -23,8 +24,6 @@ from streams.outputs import OutputWriter
 from streams.topic_admin import FeedbackTopics, TopicAdmin
 from zhida.roles import RoleContext
 from zhida.settings import Settings
-
-GOVERN_GROUP = "zhida-govern"
 
 
 def tuning_of(settings: Settings) -> Tuning:

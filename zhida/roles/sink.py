@@ -8,7 +8,7 @@ from dataclasses import replace
 from schemas.batch import Sink
 from schemas.catalog import Catalog
 from schemas.registry.client import RegistryClient
-from schemas.topics import QUARANTINE_TOPIC, REJECTED_TOPIC
+from schemas.topics import QUARANTINE_TOPIC, REJECTED_TOPIC, sink_group
 from schemas.units import Units
 from sinks.base import SinkConfig, discover
 from streams.app import build_app, run_app
@@ -46,7 +46,7 @@ def sink_role(name: str) -> Role:
             topics += [REJECTED_TOPIC, QUARANTINE_TOPIC]
         hold, gather = _LINGER.get(name, _DEFAULT_LINGER)
         tuning = replace(tuning_of(settings), linger=hold)
-        app = build_app(f"zhida-sink-{name}", settings.kafka(), tuning, client_id=client_id(name))
+        app = build_app(sink_group(name), settings.kafka(), tuning, client_id=client_id(name))
         SinkAgent(app, sink, reader, topics, linger=gather)
         try:
             await run_app(app, context.stopping)
