@@ -16,7 +16,9 @@ def _ends(head: int, tail: int) -> Callable[[str], str]:
     def mask(text: str) -> str:
         if len(text) <= head + tail:  # showing both ends would show it all
             return "*" * len(text)
-        return text[:head] + "*" * min(len(text) - head - tail, SHOWN_CHARACTERS - head - tail) + text[-tail:]
+        return (
+            text[:head] + "*" * min(len(text) - head - tail, SHOWN_CHARACTERS - head - tail) + text[len(text) - tail :]
+        )
 
     return mask
 
@@ -25,6 +27,8 @@ _MASKS: dict[PiiClass, Callable[[str], str]] = {
     "none": lambda text: text[:SHOWN_CHARACTERS],
     "id_number": _ends(4, 2),
     "phone": _ends(3, 2),
+    "account": _ends(4, 2),
+    "address": _ends(6, 0),
     "name": lambda text: text[:1] + "*" if text else "",
 }
 

@@ -20,7 +20,11 @@ from schemas.types import TYPES
 DATASETS_DIR = Path(__file__).parent / "datasets"
 NAMESPACE = "cn.zhida"
 
-PiiClass = Literal["none", "id_number", "phone", "name"]
+#: What a field tells about a natural person; all but ``none`` and ``name`` are stored masked (``schemas.protect``).
+PiiClass = Literal["none", "id_number", "phone", "name", "address", "account"]
+#: 公示, 授权查询, 政务共享: each is narrower than the one before it.
+Sharing = Literal["public", "authorised", "government"]
+UpdateCycle = Literal["realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly"]
 
 
 class CatalogError(Exception):
@@ -40,7 +44,11 @@ class DatasetField(BaseModel):
     required: bool = False
     enumeration: tuple[str, ...] = ()
     pii: PiiClass = "none"
+    #: Where it is narrower than that of the dataset; null: as the dataset.
+    sharing: Sharing | None = None
     note: str = ""
+    #: Whose field it is: "" of the base item, else the GB/T 2260 code of the province or city that added it.
+    region: str = ""
 
     @model_validator(mode="after")
     def _known_type(self) -> DatasetField:
@@ -69,14 +77,23 @@ ENVELOPE_NAMES: frozenset[str] = frozenset(field.name for field in ENVELOPE)
 
 
 class SubjectSpec(BaseModel):
-    """Which fields name the subject, in order of preference: the first that is not null counts."""
+    """Which fields name the subject, in order of preference: the first that is not null counts.
+
+    A dataset about natural persons has no ``uscc``; one of the three at least must be there.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    uscc: str
+    uscc: str | None = None
     registration_number: str | None = None
     id_number: str | None = None
     name: str
+
+    @model_validator(mode="after")
+    def _someone(self) -> SubjectSpec:
+        if not any((self.uscc, self.registration_number, self.id_number)):
+            raise ValueError("names nobody: one of uscc, registration_number, id_number must be given")
+        return self
 
 
 class Dataset(BaseModel):
@@ -89,16 +106,31 @@ class Dataset(BaseModel):
     en: str
     category: str
     level: Literal["base", "extended"] = "base"
+    #: The line of departments 条线 whose units report it.
     department_line: str = ""
-    sharing: Literal["public", "authorised", "government"] = "public"
-    update_cycle: Literal["realtime", "daily", "weekly", "monthly", "quarterly", "yearly"] = "realtime"
-    deadline_workdays: int | None = None
-    publicity_months: int | None = None
+    #: The office that answers questions about it, and its telephone or e-mail: named in rejections.
+    owner: str = ""
+    contact: str = ""
+    #: The regulation or standard that fixes the fields and their official codes.
+    basis: str = ""
+    sharing: Sharing = "public"
+    update_cycle: UpdateCycle = "realtime"
+    #: Working days after the event date within which a record is due; null: none is set.
+    deadline_workdays: int | None = Field(default=None, ge=0, le=366)
+    #: Months after the event date for which it is shown to the public; null: without end.
+    publicity_months: int | None = Field(default=None, ge=1, le=1200)
+    #: The date field that says when it happened; reporting deadline and publicity count from it.
     event_date: str
     #: The fields that name one record within its unit; a file without a column ``record_id`` derives it from them.
     key: tuple[str, ...] = ()
     subject: SubjectSpec
     business_fields: tuple[DatasetField, ...] = Field(alias="fields")
+    #: A record that passes the rules, for the reference pages; fields that it leaves out are null.
+    example: Mapping[str, Any] = Field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        """By code, as the example is a mapping and has no hash."""
+        return hash(self.code)
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:

@@ -24,11 +24,16 @@ def person_key(id_number: str, secret: bytes) -> str:
 
 
 def mask(value: str, pii: PiiClass) -> str:
-    """*value* as it may be shown: id number first 4 and last 2, telephone first 3 and last 2, name first character."""
-    if pii == "id_number":
+    """*value* as it may be shown.
+
+    Id number and account: first 4 and last 2; telephone: first 3 and last 2; address: first 6; name: first character.
+    """
+    if pii in ("id_number", "account"):
         return value[:4] + "*" * max(len(value) - 6, 4) + value[-2:] if len(value) > 8 else "*" * 8
     if pii == "phone":
         return value[:3] + "*" * max(len(value) - 5, 4) + value[-2:] if len(value) > 7 else "*" * 8
+    if pii == "address":  # province and city; a short one may be all street
+        return value[:6] + "*" * max(len(value) - 6, 4) if len(value) > 8 else "*" * 8
     if pii == "name":
         return value[:1] + "*" * max(len(value) - 1, 1)
     return value
@@ -36,14 +41,13 @@ def mask(value: str, pii: PiiClass) -> str:
 
 def stored_masked(field: DatasetField) -> bool:
     """True where stores hold only the mask. Names of legal representatives are public by regulation and stay."""
-    return field.pii in ("id_number", "phone")
+    return field.pii not in ("none", "name")
 
 
 def subject_of(record: Mapping[str, Any], dataset: Dataset, secret: bytes) -> str:
     """The subject key of one record: USCC, ``reg:<number>``, ``p:<hash>`` or ``""``; blanks count as missing."""
     spec = dataset.subject
-    uscc = (record.get(spec.uscc) or "").strip()
-    if uscc:
+    if spec.uscc and (uscc := (record.get(spec.uscc) or "").strip()):
         return str(uscc)
     if spec.registration_number and (number := (record.get(spec.registration_number) or "").strip()):
         return REGISTRATION_PREFIX + str(number)
@@ -55,7 +59,7 @@ def subject_of(record: Mapping[str, Any], dataset: Dataset, secret: bytes) -> st
 def protect(frame: pl.DataFrame, dataset: Dataset, secret: bytes) -> pl.DataFrame:
     """The frame with a ``subject`` column added and personal fields masked; the columnar twin of :func:`subject_of`."""
     spec = dataset.subject
-    candidates = [_filled(spec.uscc)]
+    candidates = [_filled(spec.uscc)] if spec.uscc else []
     if spec.registration_number:
         candidates.append(REGISTRATION_PREFIX + _filled(spec.registration_number))
     if spec.id_number:

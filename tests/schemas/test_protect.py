@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.catalog import Catalog, Dataset
+from schemas.catalog import Catalog, Dataset, PiiClass, SubjectSpec
 from schemas.protect import mask, person_key, protect, stored_masked, subject_of
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -76,6 +76,32 @@ def test_an_identity_number_is_found_by_either_spelling_of_x_and_never_shown(num
     shown = mask(number, "id_number")
     assert len(shown) == 18
     assert shown == number[:4] + "*" * 12 + number[-2:]
+
+
+def test_a_dataset_about_persons_finds_them_by_the_number_alone() -> None:
+    penalty = CATALOG["administrative_penalty"]
+    only_number = {"uscc": None, "registration_number": None}
+    dataset = penalty.model_copy(update={"subject": penalty.subject.model_copy(update=only_number)})
+    records = [
+        {"CF_XDR_ZJHM": "320102199001011234", "CF_XDR_SHXYM": "91320000MA1ABCDE1X"},
+        {"CF_XDR_ZJHM": None, "CF_XDR_SHXYM": "91320000MA1ABCDE1X"},
+    ]
+    subjects = protect(_frame(dataset, records), dataset, SECRET)["subject"].to_list()
+    assert subjects == [person_key("320102199001011234", SECRET), ""]
+    assert subjects == [subject_of(record, dataset, SECRET) for record in records]
+
+
+def test_a_subject_that_names_nobody_is_refused() -> None:
+    with pytest.raises(ValueError, match="names nobody"):
+        SubjectSpec(name="JGMC")
+
+
+@pytest.mark.parametrize("pii", sorted(set(get_args(PiiClass)) - {"none"}))
+def test_no_mask_shows_a_whole_value_however_short_it_is(pii: PiiClass) -> None:
+    for length in range(2, 40):
+        value = "0123456789"[:length].ljust(length, "市")
+        assert value not in mask(value, pii)
+        assert "*" in mask(value, pii)
 
 
 def test_a_batch_of_nothing_but_nulls_is_protected_too() -> None:
