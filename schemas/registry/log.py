@@ -25,7 +25,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from schemas.connection import KafkaConnection
 from schemas.registry.errors import RegistryError, store_failed, timed_out
 from schemas.registry.state import RegistryState, apply_bytes, record
-from schemas.registry.writer import MAX_RECORD, TAG, FencedWriter, LostLead, Record, ensure_topic, librdkafka_log
+from schemas.registry.writer import MAX_RECORD, TAG, LostLead, Record, ensure_topic, librdkafka_log, new_writer
 
 Answer = TypeVar("Answer")
 #: Looks at a state and says what to write and what to answer once it is written; raises RegistryError to refuse.
@@ -72,7 +72,7 @@ class SchemaLog:
         self._topic = topic
         self._state = state
         self._timeout = timeout
-        self._writer = FencedWriter(kafka, topic, timeout)
+        self._writer = new_writer(kafka, topic, timeout)
         self._writer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="registry-writer")
         self._ahead: RegistryState | None = None
         self._queue: deque[_Pending] = deque()
