@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +30,13 @@ class Unit:
     region: str
     level: str  # province, city, county
     line: str  # department line, such as 市场监管
+    #: Whom the credit centre calls. A telephone must not get into logs: it is left out of the representation.
+    contact_name: str = ""
+    contact_phone: str = field(default="", repr=False)
+    #: As whom the unit's own clients are known to the broker, such as ``User:u-<code>``; "" where it has none.
+    principal: str = ""
+    #: The Ed25519 key that its signed records are checked against, PEM or base64; "" where it has none.
+    public_key: str = ""
 
     @property
     def city(self) -> str:
@@ -57,6 +64,14 @@ class Regions:
         """The cities, in order of code."""
         return tuple(r for r in sorted(self, key=lambda r: r.code) if r.level == "city")
 
+    def path(self, code: str) -> tuple[str, ...]:
+        """The region of that code and those that it lies in, upwards; () for an unknown one."""
+        found: list[str] = []
+        while code in self._by_code and code not in found:
+            found.append(code)
+            code = self._by_code[code].parent
+        return tuple(found)
+
     @classmethod
     def load(cls, path: Path = DATA_DIR / "regions.csv") -> Regions:
         """Read ``code,name,level,parent``."""
@@ -82,8 +97,18 @@ class Units:
     def __len__(self) -> int:
         return len(self._by_code)
 
+    @cached_property
+    def codes(self) -> frozenset[str]:
+        """The codes of all units; one and the same object each time."""
+        return frozenset(self._by_code)
+
+    @cached_property
+    def lines(self) -> frozenset[str]:
+        """The department lines 条线 that there are."""
+        return frozenset(unit.line for unit in self)
+
     @classmethod
     def load(cls, path: Path = DATA_DIR / "units.csv") -> Units:
-        """Read ``code,name,region,level,line``."""
+        """Read the columns that :class:`Unit` has fields for, in any order; the ones with a default may be missing."""
         with path.open(encoding="utf-8", newline="") as file:
             return cls([Unit(**row) for row in csv.DictReader(file)])
