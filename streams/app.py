@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from streams.transport import BatchSchema, MicroBatchConsumer, MicroBatchTranspo
 
 #: Faust's own buffer of batches a stream; more only costs memory and time to rebalance.
 _BUFFERED_BATCHES = 16
+#: A topic that the answering broker did not know yet, when its partitions were shared out, is found within this time.
+_METADATA_MAX_AGE_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,47 @@ class WorkerStoppedError(Exception):
 
 
 class MicroBatchApp(faust.App):
-    """``faust.App`` whose consumer hands over partition batches."""
+    """``faust.App`` whose consumer hands over partition batches, and whose topics can change while it runs."""
 
     zhida_tuning = Tuning()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: What the app is subscribed to, or will be when it starts.
+        self.zhida_topics: frozenset[str] = frozenset()
+        #: Set by the conductor when it subscribes for the first time.
+        self.zhida_subscribed = False
+        self._topics_lock = asyncio.Lock()
+        self._topic_changes: set[asyncio.Task[None]] = set()
+
+    async def change_topics(self, names: Collection[str]) -> None:
+        """Subscribe to exactly *names*, which must exist; every agent of the app is given the records of all of them.
+
+        Returns when the group has shared out the partitions anew; what was begun before is finished and committed
+        first, and offsets of topics that stay are kept. Before the app is started, *names* are only remembered.
+        Calls wait for each other; one that is cancelled is carried out all the same. Raises ValueError for no names.
+        """
+        wanted = frozenset(names)
+        if not wanted:
+            raise ValueError("an app without topics has nothing to do: stop it instead")
+        change = asyncio.create_task(self._change_topics(wanted), name="change-topics")
+        self._topic_changes.add(change)
+        change.add_done_callback(self._topic_changes.discard)
+        # Half a change would leave the worker idle.
+        await asyncio.shield(change)
+
+    async def _change_topics(self, wanted: frozenset[str]) -> None:
+        async with self._topics_lock:
+            if wanted == self.zhida_topics:
+                return
+            self.zhida_topics = wanted
+            if not self.zhida_subscribed or self.should_stop:
+                return
+            try:
+                await self.consumer.change_topics(wanted)
+            except Exception as error:
+                await self.crash(error)
+                raise
 
     def _new_transport(self) -> Any:
         return MicroBatchTransport(self.conf.broker_consumer, self)
@@ -67,6 +108,7 @@ def build_app(group: str, kafka: KafkaConnection, tuning: Tuning, *, client_id: 
         broker_check_crcs=True,
         consumer_max_fetch_size=tuning.max_partition_fetch_bytes,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=_METADATA_MAX_AGE_MS,
         producer_max_request_size=tuning.max_message_bytes,
         stream_buffer_maxsize=_BUFFERED_BATCHES,
         stream_wait_empty=False,
@@ -84,9 +126,10 @@ def build_app(group: str, kafka: KafkaConnection, tuning: Tuning, *, client_id: 
     return app
 
 
-def batch_topic(app: MicroBatchApp, names: list[str]) -> Any:
-    """A Faust topic over *names* whose events are lists of consumer records."""
-    return app.topic(*names, schema=BatchSchema(), internal=False)
+def batch_topic(app: MicroBatchApp, names: Collection[str]) -> Any:
+    """A Faust topic over *names* whose events are lists of consumer records; adds them to what the app reads."""
+    app.zhida_topics |= frozenset(names)
+    return app.topic(*sorted(names), schema=BatchSchema(), internal=False)
 
 
 async def run_app(app: MicroBatchApp, stopping: asyncio.Event) -> None:

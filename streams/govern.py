@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 
 from streams.app import MicroBatchApp, batch_topic
-from streams.decoding import CodecCache, UnknownIdsError
+from streams.decoding import UnknownIdsError
 from streams.governing import Governor, Outcome
+from streams.learning import Refused, learn_and_decode
 from streams.outputs import OutputWriter
 
 #: Batches whose outputs may be on their way at once.
@@ -32,19 +33,32 @@ class GovernAgent:
         self,
         app: MicroBatchApp,
         governors: Mapping[str, Governor],
-        codecs: CodecCache,
         writer: OutputWriter,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         """*governors* by report topic."""
         self._app = app
         self._governors = dict(governors)
-        self._codecs = codecs
+        self._judging = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._writer = writer
         self._clock = clock
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._settling: set[asyncio.Task[None]] = set()
-        app.agent(batch_topic(app, sorted(self._governors)), name="govern")(self._run)
+        app.agent(batch_topic(app, self._governors), name="govern")(self._run)
+
+    async def use(self, governors: Mapping[str, Governor]) -> None:
+        """Judge with *governors* (by report topic, warmed up) from the next batch on, and read their topics.
+
+        Every batch is judged wholly by the old or wholly by the new one. When this returns, no batch is judged by an
+        old one any more, and the group has shared out the partitions of the topics. Calls wait for each other.
+        """
+        async with self._changing:
+            async with self._judging:
+                # What is still to come of a topic that goes is judged as it was.
+                self._governors = {**self._governors, **governors}
+            await self._app.change_topics(governors.keys())
+            self._governors = dict(governors)
 
     async def _run(self, stream: Any) -> None:
         async for event in stream.noack().events():
@@ -55,24 +69,27 @@ class GovernAgent:
                 await self._give_up(event, error)
 
     async def _handle(self, event: Any) -> None:
-        messages = event.value
-        outcome = await self._judge(event.message.topic, event.message.partition, messages)
-        futures = await self._writer.write(outcome, messages)
+        message = event.message
+        async with self._judging:
+            governor = self._governors.get(message.topic)
+            if governor is None:
+                # No longer ours. Not acknowledged, so that whoever reads the topic next begins here.
+                self._slots.release()
+                return
+            outcome = await self._judge(governor, message.topic, message.partition, event.value)
+        futures = await self._writer.write(outcome, event.value)
         task = asyncio.create_task(self._settle(event, outcome, futures))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _judge(self, topic: str, partition: int, messages: Any) -> Outcome:
-        governor = self._governors[topic]
-        refused: dict[int, tuple[str, str]] = {}
-        while True:
-            try:
-                return governor.judge(topic, partition, messages, self._clock(), refused)
-            except UnknownIdsError as unknown:
-                for schema_id in unknown.ids:
-                    reason = await asyncio.to_thread(self._codecs.learn, governor.dataset, schema_id)
-                    if reason:
-                        refused[schema_id] = reason
+    async def _judge(self, governor: Governor, topic: str, partition: int, messages: Any) -> Outcome:
+        def attempt(refused: Refused) -> Outcome:
+            return governor.judge(topic, partition, messages, self._clock(), refused)
+
+        try:
+            return attempt({})
+        except UnknownIdsError:
+            return await asyncio.to_thread(learn_and_decode, attempt, governor.codecs, governor.dataset)
 
     async def _settle(self, event: Any, outcome: Outcome, futures: list[asyncio.Future[Any]]) -> None:
         try:

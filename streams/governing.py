@@ -81,6 +81,8 @@ class Governor:
         self, dataset: Dataset, rule_set: RuleSet, units: Units, codecs: CodecCache, *, max_record_bytes: int
     ) -> None:
         self.dataset = dataset
+        #: Where schemas that this governor does not know yet are learnt.
+        self.codecs = codecs
         self._units = frozenset(unit.code for unit in units)
         self._rules = rule_set.dataset(dataset.code)
         self._version = rule_set.version

@@ -22,7 +22,8 @@ from schemas.verdict import (
     encode_violations,
     parse_verdict_prefix,
 )
-from streams.decoding import BatchDecoder, CodecCache, UnknownIdsError
+from streams.decoding import BatchDecoder, CodecCache
+from streams.learning import learn_and_decode
 
 #: Accepted messages have passed govern's limit; theirs is only there because a decoder has one.
 _NO_LIMIT = 1 << 31
@@ -36,6 +37,7 @@ class JudgedReader:
 
     def __init__(self, catalog: Catalog, units: Units, codecs: CodecCache, secret: bytes) -> None:
         """*secret* keys the hashes of natural persons."""
+        self.catalog = catalog
         self._by_topic = {dataset.accepted_topic: dataset for dataset in catalog}
         self._decoders = {
             dataset.code: BatchDecoder(dataset, codecs, max_record_bytes=_NO_LIMIT) for dataset in catalog
@@ -60,16 +62,9 @@ class JudgedReader:
         return [batch for batch in read if batch.verdicts.height]
 
     def _accepted(self, dataset: Dataset, messages: list[Any]) -> GovernedBatch:
+        values = [message.value for message in messages]
         decoder = self._decoders[dataset.code]
-        refused: dict[int, tuple[str, str]] = {}
-        while True:
-            try:
-                decoded = decoder.decode([message.value for message in messages], refused)
-                break
-            except UnknownIdsError as unknown:
-                for schema_id in unknown.ids:
-                    if reason := self._codecs.learn(dataset, schema_id):
-                        refused[schema_id] = reason
+        decoded = learn_and_decode(lambda refused: decoder.decode(values, refused), self._codecs, dataset)
         for broken in decoded.broken:
             message = messages[broken.position]
             log.error(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -28,12 +29,18 @@ class SinkAgent:
     """Attaches a sink to a Faust app."""
 
     def __init__(
-        self, app: MicroBatchApp, sink: Sink, reader: JudgedReader, topics: list[str], *, linger: float
+        self, app: MicroBatchApp, sink: Sink, reader: JudgedReader, topics: Collection[str], *, linger: float
     ) -> None:
-        """*linger*: seconds that a write waits for more records while there are few."""
+        """*linger*: seconds that a write waits for more records while there are few.
+
+        The sink must have been set up for the reader's catalog.
+        """
         self._app = app
         self._sink = sink
-        self._reader = reader
+        self._readers = dict.fromkeys(topics, reader)
+        self._changing = asyncio.Lock()
+        #: A sink is used by one thread at a time.
+        self._using_sink = asyncio.Lock()
         self._linger = linger
         self._waiting: deque[Any] = deque()
         self._records_waiting = 0
@@ -42,6 +49,21 @@ class SinkAgent:
         self._room.set()
         app.agent(batch_topic(app, topics), name=f"sink-{sink.name}")(self._collect)
         app.task(self._write_forever)
+
+    async def use(self, reader: JudgedReader, topics: Collection[str]) -> None:
+        """Set the sink up for the reader's catalog, read with *reader* from the next write on, and read *topics*.
+
+        Returns when the group has shared out the partitions of *topics*. Raises what the sink's ``setup`` raises (it is
+        called between two writes): nothing has changed then, what comes is written as before, and the call can be
+        repeated. Calls wait for each other.
+        """
+        async with self._changing:
+            async with self._using_sink:
+                await asyncio.to_thread(self._sink.setup, reader.catalog)
+            # What is still to come of a topic that goes is read as it was.
+            self._readers = {**self._readers, **dict.fromkeys(topics, reader)}
+            await self._app.change_topics(topics)
+            self._readers = dict.fromkeys(topics, reader)
 
     async def _collect(self, stream: Any) -> None:
         async for event in stream.noack().events():
@@ -57,7 +79,8 @@ class SinkAgent:
             await self._wake.wait()
             if self._records_waiting < _MAX_RECORDS_A_WRITE:
                 await asyncio.sleep(self._linger)
-            events = self._take()
+            # A topic that is no longer ours is not acknowledged: whoever reads it next begins there.
+            events = [event for event in self._take() if event.message.topic in self._readers]
             try:
                 await self._write(events)
             except Exception as error:
@@ -83,12 +106,22 @@ class SinkAgent:
 
     async def _write(self, events: list[Any]) -> None:
         """Try until the sink takes it: an outage of the store is lag, not loss."""
-        pairs = [(event.message.topic, event.value) for event in events]
-        batches = await asyncio.to_thread(self._reader.read, pairs)
+        readers = self._readers
+        by_reader: dict[int, tuple[JudgedReader, list[tuple[str, Any]]]] = {}
+        for event in events:
+            reader = readers[event.message.topic]
+            by_reader.setdefault(id(reader), (reader, []))[1].append((event.message.topic, event.value))
+        batches: list[GovernedBatch] = []
+        for reader, pairs in by_reader.values():
+            batches += await asyncio.to_thread(reader.read, pairs)
+        await self._write_batches(batches)
+
+    async def _write_batches(self, batches: list[GovernedBatch]) -> None:
         attempt = 0
         while True:
             try:
-                await asyncio.to_thread(self._sink.write, batches)
+                async with self._using_sink:
+                    await asyncio.to_thread(self._sink.write, batches)
                 return
             except Exception as error:
                 if self._app.should_stop:
@@ -103,6 +136,7 @@ class SinkAgent:
                     pause=pause,
                     error=f"{type(error).__name__}: {error}"[:500],
                 )
+                self._app.consumer.still_trying()
                 await asyncio.sleep(pause)
 
 

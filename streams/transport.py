@@ -26,6 +26,12 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
 ``verify_all_partitions_active``
     a partition with records to read, or never fetched from, and neither progress nor acknowledgement for
     ``stall_timeout`` seconds crashes the worker, so that its supervisor starts it anew. Stock writes a log line.
+``seek_to_committed`` (of the consumer thread)
+    does nothing while no partition is assigned, as between a change of topics and the new assignment; aiokafka fails
+    an assertion then. The new assignment starts from the committed offsets anyway.
+``_update_tp_index``, ``_update_indices`` (of the conductor)
+    agents are given every partition that the group assigns, and the topics to subscribe to are the app's, so that they
+    can change while it runs (stock: each agent has the topics that it was declared with, and a change sleeps 45 s).
 
 ``tests/streams/test_transport_contract.py`` fails when a Faust upgrade changes one of these.
 """
@@ -34,11 +40,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
 import faust
+from aiokafka.errors import IllegalStateError
+from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -67,6 +75,23 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             consumer._fetch_max_wait_ms = max(1, int(linger * 1000))
         return consumer
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek assigned partitions to their committed offsets; none where the topics are just changing."""
+        found: Mapping[TP, int] = await self.call_thread(self._seek_assigned)
+        return found
+
+    async def _seek_assigned(self) -> Mapping[TP, int]:
+        consumer = self._ensure_consumer()
+        if not consumer.assignment():
+            return {}
+        try:
+            found: Mapping[TP, int] = await consumer.seek_to_committed()
+        except (AssertionError, IllegalStateError):
+            if consumer.assignment():
+                raise
+            return {}
+        return found
+
 
 class MicroBatchConsumer(driver.Consumer):
     """Faust's aiokafka consumer, a partition batch at a time."""
@@ -79,6 +104,8 @@ class MicroBatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._delivered: dict[TP, deque[ConsumerMessage]] = {}
         self._progress: dict[TP, tuple[int, int, float]] = {}
+        self._settled = asyncio.Event()
+        self._tried = 0.0
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> Any:
@@ -158,11 +185,27 @@ class MicroBatchConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish and commit what agents have begun, then give the partitions back."""
-        await self.finish(self.app.conf.broker_session_timeout / 2)
+        # After a change of topics nothing is assigned, so that nothing could be committed: that was done before.
+        await self.finish(self._patience if self.assignment() else 0)
         for tp in revoked:
             self._delivered.pop(tp, None)
             self._progress.pop(tp, None)
         await super().on_partitions_revoked(revoked)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that agents are given to finish what they have begun."""
+        return float(self.app.conf.broker_session_timeout) / 2
+
+    async def change_topics(self, topics: Collection[str]) -> None:
+        """Finish and commit what agents have begun, subscribe to exactly *topics*, wait for the new assignment.
+
+        aiokafka drops its assignment the moment that the subscription changes, and with it the right to commit.
+        """
+        await self.finish(self._patience)
+        self._settled.clear()
+        await self.subscribe(topics)
+        await self.wait(self._settled)
 
     async def finish(self, timeout: float) -> None:
         """Give agents nothing more, wait for what they have begun (at most *timeout* seconds), and commit it."""
@@ -181,6 +224,13 @@ class MicroBatchConsumer(driver.Consumer):
         self._delivered.clear()
         self._progress.clear()
         await super().on_partitions_assigned(assigned, generation_id)
+        # Else the topics have changed meanwhile, and another assignment is to come.
+        if assigned == self.assignment():
+            self._settled.set()
+
+    def still_trying(self) -> None:
+        """Say that an agent is at work on what it holds, though it gets nowhere: lag is no stall then."""
+        self._tried = monotonic()
 
     async def verify_all_partitions_active(self) -> None:
         """Crash the worker when a partition with lag has not moved for ``stall_timeout`` seconds."""
@@ -198,7 +248,7 @@ class MicroBatchConsumer(driver.Consumer):
             idle = highwater is not None and (committed or 0) >= highwater
             if before is None or before[:2] != state or idle:
                 self._progress[tp] = (*state, now)
-            elif now - before[2] > self.stall_timeout:
+            elif now - max(before[2], self._tried) > self.stall_timeout:
                 message = (
                     f"{tp.topic}[{tp.partition}] at {state[1]} of {highwater} has not moved for {self.stall_timeout} s"
                 )
@@ -206,10 +256,26 @@ class MicroBatchConsumer(driver.Consumer):
                 return
 
 
+class MicroBatchConductor(Conductor):
+    """Hands every batch to the app's agents, whatever its topic."""
+
+    async def _update_indices(self) -> Collection[str]:
+        """The topics to subscribe to."""
+        await super()._update_indices()
+        self.app.zhida_subscribed = True
+        topics: Collection[str] = self.app.zhida_topics
+        return topics
+
+    def _update_tp_index(self, assigned: set[TP]) -> None:
+        for tp in assigned:
+            self._tp_index[tp].update(self._topics)
+
+
 class MicroBatchTransport(driver.Transport):
     """Faust's Kafka transport with micro-batch consumers."""
 
     Consumer = MicroBatchConsumer
+    Conductor = MicroBatchConductor
     driver_version = f"zhida-microbatch/{driver.Transport.driver_version}"
 
 

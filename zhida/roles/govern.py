@@ -77,7 +77,7 @@ async def run_govern(context: RoleContext) -> None:
         frame_header(feedback_id),
     )
     app = build_app(GOVERN_GROUP, kafka, tuning_of(settings), client_id=name)
-    GovernAgent(app, governors, codecs, writer)
+    GovernAgent(app, governors, writer)
     await writer.start()
     try:
         await run_app(app, context.stopping)
