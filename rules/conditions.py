@@ -13,6 +13,7 @@ from typing import Any, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rules.cel import escaped, filled, matches, one_of, speakable, texts, there
 from rules.checks.base import RowNames, Screen
 from rules.errors import suggest
 from rules.text import may_be_blank
@@ -104,3 +105,25 @@ class Condition(BaseModel):
         none_of = names.bind(frozenset(self.contains or self.lacks or ()).isdisjoint)
         elements = f"{value}.split({names.bind(self.separator)})"
         return f"({there} and {'not ' if self.contains else ''}{none_of}({elements}))"
+
+    def cel(self, field: DatasetField) -> str | None:
+        """The condition as clients of the schema registry can see to it; None when CEL has no words for it."""
+        if not speakable(field):
+            return None
+        if self.present is not None:
+            return filled(field) if self.present else f"!({filled(field)})"
+        at = f"message.{field.name}"
+        if self.equals:
+            return f"has({at}) && {at} in {texts(self.equals)}"
+        if self.length is not None:
+            return f"{filled(field)} && size({at}) == {self.length}"
+        said = matches(field, self._element_pattern())
+        if said is None:
+            return None
+        return f"{there(field)} && {said}" if self.contains else f"{filled(field)} && !{said}"
+
+    def _element_pattern(self) -> str:
+        """A pattern of lists that have one of the elements."""
+        separator = escaped(self.separator)
+        other = f"[^{separator}]*"
+        return f"(?:{other}{separator})*{one_of(self.contains or self.lacks or ())}(?:{separator}{other})*"

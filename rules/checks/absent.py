@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import polars as pl
 
+from rules.cel import Said, filled, speakable
 from rules.checks.base import Check, JudgeContext, RowNames, Screen
-from schemas.catalog import DatasetField
+from schemas.catalog import Dataset, DatasetField
 from schemas.types import TYPES
 
 
@@ -23,3 +24,7 @@ class Absent(Check):
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Anything that is there."""
         return "True"
+
+    def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:
+        """Nothing is there."""
+        return Said("false", guard=filled(field)) if speakable(field) else None

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from rules.cel import Said
 from rules.strings import Mask, StringColumn
 from schemas.catalog import Dataset, DatasetField
 
@@ -31,15 +32,21 @@ Screen = pl.Expr | Callable[[StringColumn], Mask]
 
 @dataclass(frozen=True, slots=True)
 class JudgeContext:
-    """What a verdict depends on beside the record and the rules: the day, and the units that may report."""
+    """What a verdict depends on beside the record and the rules: the day, and the units that may report.
+
+    ``units`` are all that are registered, ``assigned`` those whose assignment for the dataset is in force on the day:
+    nobody, where it is not said.
+    """
 
     today: date
     units: frozenset[str]
+    assigned: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class RowNames:
-    """Names that row source may use: locals of the fields, ``today``, ``units`` and constants bound here.
+    """Names that row source may use: locals of the fields, ``today``, ``units``, ``assigned`` and constants bound
+    here.
 
     Text from rule files gets into source through :meth:`bind` alone, never as source.
     """
@@ -85,3 +92,10 @@ class Check(BaseModel):
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Source of an expression that is true when the value in ``names.local(field.name)`` fails."""
         raise NotImplementedError
+
+    def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:
+        """The check as clients of the schema registry can make it themselves; None when CEL has no words for it.
+
+        Unless ``sees_blank`` is set the value is there when it is asked for.
+        """
+        return None

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 import polars as pl
 from pydantic import model_validator
 
+from rules.cel import Said, comparable, conjunction, speakable
 from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from rules.errors import suggest
 from schemas.catalog import Dataset, DatasetField
@@ -50,3 +51,11 @@ class DateOrder(Check):
         """Out of order, when both dates are there."""
         value, other = names.local(field.name), names.local(self._other)
         return f"({other} is not None and {value} {'<' if self.after is None else '<='} {other})"
+
+    def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:
+        """In order."""
+        other = dataset.by_name[self._other]
+        if not speakable(field) or not speakable(other):
+            return None
+        order = f"message.{field.name} {'>=' if self.after is None else '>'} message.{other.name}"
+        return Said(order, guard=conjunction(comparable(field), comparable(other)))

@@ -9,6 +9,7 @@ from typing import Self
 import polars as pl
 from pydantic import Field
 
+from rules.cel import Said, comparable, escaped, matches, one_of, texts
 from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import Dataset, DatasetField
 
@@ -51,3 +52,11 @@ class Enumeration(Check):
         if self.separator is not None:
             return f"not {names.bind(allowed.issuperset)}({value}.split({names.bind(self.separator)}))"
         return f"{value} not in {names.bind(allowed)}"
+
+    def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:
+        """A value; or, in a list, every element is."""
+        if self.separator is None:
+            return Said(f"message.{field.name} in {texts(self.values)}", guard=comparable(field))
+        one = one_of(self.values)
+        said = matches(field, f"{one}(?:{escaped(self.separator)}{one})*")
+        return None if said is None else Said(said, guard=comparable(field))

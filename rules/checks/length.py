@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field
 
+from rules.cel import Said, comparable
 from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import Dataset, DatasetField
 
@@ -40,3 +41,9 @@ class Length(Check):
         """Characters outside the bounds."""
         value = names.local(field.name)
         return f"not {names.bind(self.min)} <= len({value}) <= {names.bind(self.max)}"
+
+    def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:
+        """Within the bounds; older Java clients count a character beyond U+FFFF twice."""
+        size = f"size(message.{field.name})"
+        least = f"{size} >= {self.min} && " if self.min > 1 else ""
+        return Said(f"{least}{size} <= {self.max}", guard=comparable(field))

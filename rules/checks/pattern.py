@@ -8,8 +8,9 @@ import warnings
 import polars as pl
 from pydantic import field_validator
 
+from rules.cel import Said, comparable, matches
 from rules.checks.base import Check, JudgeContext, RowNames, Screen
-from schemas.catalog import DatasetField
+from schemas.catalog import Dataset, DatasetField
 
 #: Character classes by letter (\\d, \\w, \\s, \\b), groups with options, anchors and open lower bounds differ in Rust.
 _DISAGREED = re.compile(r"\\[0-9A-Za-z]|\(\?(?!:)|(?<!\\)\$|(?<![\\\[])\^|\{,")
@@ -41,6 +42,11 @@ class Pattern(Check):
     def row(self, field: DatasetField, names: RowNames) -> str:
         """No match of the whole value."""
         return f"{names.bind(re.compile(self.pattern).fullmatch)}({names.local(field.name)}) is None"
+
+    def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:
+        """The whole value matches."""
+        said = matches(field, self.pattern)
+        return None if said is None else Said(said, guard=comparable(field))
 
 
 def _anchored(pattern: str) -> str:

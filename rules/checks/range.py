@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from pydantic import field_validator, model_validator
 
+from rules.cel import Said, comparable, conjunction, number, speakable
 from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from schemas.catalog import Dataset, DatasetField
 from schemas.types import TYPES
@@ -25,6 +26,9 @@ _FAILING: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "max": (gt, ">"),
     "below": (ge, ">="),
 }
+
+#: Parameter -> the comparison with the bound that passes, in CEL.
+_PASSING = {"min": ">=", "above": ">", "max": "<=", "below": "<"}
 
 
 class Range(Check):
@@ -73,6 +77,14 @@ class Range(Check):
         value = names.local(field.name)
         tests = [f"{value} {_FAILING[name][1]} {names.bind(bound)}" for name, bound in self._bounds()]
         return f"({' or '.join(tests)})"
+
+    def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:
+        """Within the bounds; of whole numbers and days only."""
+        bounds = [(name, number(bound)) for name, bound in self._bounds()]
+        if not speakable(field) or any(bound is None for _, bound in bounds):
+            return None
+        tests = (f"message.{field.name} {_PASSING[name]} {bound}" for name, bound in bounds)
+        return Said(conjunction(*tests), guard=comparable(field))
 
 
 def bound_value(bound: Bound, field: DatasetField) -> Bound:

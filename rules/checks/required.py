@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import polars as pl
 
+from rules.cel import Said, filled, speakable
 from rules.checks.base import Check, JudgeContext, RowNames, Screen
 from rules.text import may_be_blank
-from schemas.catalog import DatasetField
+from schemas.catalog import Dataset, DatasetField
 from schemas.types import TYPES
 
 
@@ -26,3 +27,7 @@ class Required(Check):
         """Null or blank."""
         value = names.local(field.name)
         return f"(not {value} or {value}.isspace())" if field.type == "string" else f"({value} is None)"
+
+    def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:
+        """Something is there."""
+        return Said(filled(field)) if speakable(field) else None
