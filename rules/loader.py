@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from rules.errors import RuleError
 from rules.model import LibraryFile, Rule, RuleFile, said
 from schemas.catalog import Catalog, Dataset
-
-Model = TypeVar("Model", bound=BaseModel)
-Location = tuple[str | int, ...]
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from schemas.documents import Document, DocumentError, Location, Model
 
 
 class Source:
-    """One YAML file: its data, and the line of each place in it."""
+    """One rule file: its data, and the line of each place in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        text = path.read_text(encoding="utf-8")
         try:
-            loader = _Loader(text)
-            try:
-                self._root: yaml.Node | None = loader.get_single_node()
-                doubled = [] if self._root is None else list(_doubled_keys(self._root))
-                self.data: Any = None if self._root is None else loader.construct_document(self._root)
-            finally:
-                loader.dispose()
-        except (yaml.YAMLError, ValueError) as error:  # ValueError: such as the date 2026-02-30
-            mark = getattr(error, "problem_mark", None)
-            line = mark.line + 1 if mark else 1
-            raise RuleError([f"{path}:{line}: not usable YAML: {getattr(error, 'problem', None) or error}"]) from error
-        if doubled:
-            raise RuleError([f"{path}:{node.start_mark.line + 1}: key {node.value!r} twice" for node in doubled])
+            self._document = Document.read(path)
+        except DocumentError as error:
+            raise RuleError(f"{found.file}:{found.line}: {found.en}" for found in error.problems) from error
+        self.data: Any = self._document.data
 
     def problem(self, location: Location, message: str) -> str:
         """``file:line: message`` for the deepest part of *location* that the file has."""
-        return f"{self.path}:{self.line(location)}: {message}"
-
-    def line(self, location: Location) -> int:
-        """The line of *location* (keys and list positions), or of its nearest parent."""
-        node, line = self._root, 1
-        for step in location:
-            if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
-                line = node.start_mark.line + 1
-            elif isinstance(node, yaml.MappingNode):
-                pair = next((pair for pair in node.value if pair[0].value == str(step)), None)
-                if pair is None:
-                    break
-                node, line = pair[1], pair[0].start_mark.line + 1
-            else:
-                break
-        return line
+        return f"{self.path}:{self._document.line(location)}: {message}"
 
     def validate(self, model: type[Model]) -> Model:
         """The data as *model*; raises RuleError."""
@@ -71,19 +39,6 @@ class Source:
                 where = ".".join(str(step) for step in location if not isinstance(step, int) and step != "rules")
                 problems.append(self.problem(location, f"{where}: {said(fault['msg'])}".removeprefix(": ")))
             raise RuleError(problems) from error
-
-
-def _doubled_keys(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key
-            seen.add(key.value)
-            yield from _doubled_keys(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _doubled_keys(item)
 
 
 LIBRARY_FILE = "_library.yaml"

@@ -2,6 +2,10 @@
 
 From each file come the Avro schema, the ClickHouse table and the topics. The envelope (who reports, which record, which
 version, deleted or not) is the same for every dataset and is not written in the files.
+
+A catalog folder holds ``datasets/`` (base items, and extended ones that are datasets of their own), ``extensions/``
+(fields that the province or a city adds to a dataset: ``schemas.extensions``), ``assignments/`` (who must report what)
+and ``data/`` (regions and units).
 """
 
 from __future__ import annotations
@@ -12,13 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.documents import Document, DocumentError, FaultError, Problem, nearest
 from schemas.types import TYPES
 
-DATASETS_DIR = Path(__file__).parent / "datasets"
+#: The catalog that comes with Zhida.
+CATALOG_DIR = Path(__file__).parent
 NAMESPACE = "cn.zhida"
+REGION_PATTERN = r"^([0-9]{6})?$"
 
 #: What a field tells about a natural person; all but ``none`` and ``name`` are stored masked (``schemas.protect``).
 PiiClass = Literal["none", "id_number", "phone", "name", "address", "account"]
@@ -48,12 +54,13 @@ class DatasetField(BaseModel):
     sharing: Sharing | None = None
     note: str = ""
     #: Whose field it is: "" of the base item, else the GB/T 2260 code of the province or city that added it.
-    region: str = ""
+    region: str = Field(default="", pattern=REGION_PATTERN)
 
     @model_validator(mode="after")
     def _known_type(self) -> DatasetField:
         if self.type not in TYPES:
-            raise ValueError(f"field {self.name}: unknown type {self.type!r}; known: {', '.join(TYPES)}")
+            zh, en = nearest(self.type, TYPES)
+            raise FaultError(f"未知的类型 {self.type!r}{zh}", f"unknown type {self.type!r}{en}", ("type",))
         return self
 
 
@@ -92,7 +99,10 @@ class SubjectSpec(BaseModel):
     @model_validator(mode="after")
     def _someone(self) -> SubjectSpec:
         if not any((self.uscc, self.registration_number, self.id_number)):
-            raise ValueError("names nobody: one of uscc, registration_number, id_number must be given")
+            raise FaultError(
+                "没有写明由哪个字段识别主体：uscc、registration_number、id_number 至少写一个",
+                "names nobody: one of uscc, registration_number, id_number must be given",
+            )
         return self
 
 
@@ -106,6 +116,8 @@ class Dataset(BaseModel):
     en: str
     category: str
     level: Literal["base", "extended"] = "base"
+    #: Whose item it is: "" of the whole province, else the GB/T 2260 code of the city that has it (``extended`` only).
+    region: str = Field(default="", pattern=REGION_PATTERN)
     #: The line of departments 条线 whose units report it.
     department_line: str = ""
     #: The office that answers questions about it, and its telephone or e-mail: named in rejections.
@@ -134,14 +146,25 @@ class Dataset(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:
+        """What the pipeline rests on; ``schemas.lint`` says all of it, and more, with the line of each fault."""
         names = [field.name for field in self.fields]
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:
-            raise ValueError(f"fields defined twice: {', '.join(sorted(doubled))}")
+            listed = ", ".join(sorted(doubled))
+            raise FaultError(f"字段重复：{listed}", f"fields defined twice: {listed}", ("fields",))
         spec = self.subject
-        for name in (self.event_date, *self.key, spec.uscc, spec.registration_number, spec.id_number, spec.name):
-            if name is not None and name not in names:
-                raise ValueError(f"event_date, key or subject names the unknown field {name!r}")
+        named = [("event_date", self.event_date), *(("key", name) for name in self.key)]
+        named += [
+            ("subject", name) for name in (spec.uscc, spec.registration_number, spec.id_number, spec.name) if name
+        ]
+        for key, name in named:
+            if name not in names:
+                zh, en = nearest(name, names)
+                raise FaultError(
+                    f"{key} 中没有这个字段：{name!r}{zh}", f"{key} names the unknown field {name!r}{en}", (key,)
+                )
+        if self.region and self.level == "base":
+            raise FaultError("基础目录的数据集不属于某一地区", "a base item belongs to no region", ("region",))
         return self
 
     @cached_property
@@ -153,6 +176,11 @@ class Dataset(BaseModel):
     def by_name(self) -> Mapping[str, DatasetField]:
         """Fields by name."""
         return {field.name: field for field in self.fields}
+
+    @cached_property
+    def base_fields(self) -> tuple[DatasetField, ...]:
+        """The business fields of the item itself, without those that the province or a city added."""
+        return tuple(field for field in self.business_fields if not field.region)
 
     @cached_property
     def avro_schema(self) -> dict[str, Any]:
@@ -213,29 +241,55 @@ class Catalog:
         return len(self._datasets)
 
     @classmethod
-    def load(cls, folder: Path = DATASETS_DIR) -> Catalog:
-        """Read every ``*.yaml`` in *folder*; raise CatalogError with file and reason."""
-        datasets: dict[str, Dataset] = {}
-        for path in sorted(folder.glob("*.yaml")):
-            dataset = read_dataset(path)
-            if dataset.code in datasets:
-                raise CatalogError(f"{path}: dataset {dataset.code} is defined twice")
-            datasets[dataset.code] = dataset
+    def load(cls, folder: Path = CATALOG_DIR) -> Catalog:
+        """Read the datasets and extensions of a catalog folder; raises CatalogError with every fault, file and line."""
+        from schemas.extensions import read_extensions  # it extends what is defined here
+
+        problems: list[Problem] = []
+        datasets = read_datasets(folder / "datasets", problems)
+        datasets = read_extensions(folder, datasets, problems)
+        if problems:
+            raise CatalogError("\n".join(map(str, sorted(problems))))
         if not datasets:
-            raise CatalogError(f"{folder}: no dataset files (*.yaml)")
+            raise CatalogError(f"{folder / 'datasets'}: no dataset files (*.yaml)")
         return cls(datasets)
 
 
+def read_datasets(folder: Path, problems: list[Problem]) -> dict[str, Dataset]:
+    """The datasets of a folder by code; what is wrong with any of them is added to *problems*."""
+    datasets: dict[str, Dataset] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            dataset = read_dataset(path)
+        except DocumentError as error:
+            problems.extend(error.problems)
+        else:
+            datasets[dataset.code] = dataset
+    return datasets
+
+
 def read_dataset(path: Path) -> Dataset:
-    """Read one dataset file; raise CatalogError that names the file, the field and what is wrong."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        dataset = Dataset.model_validate(raw)
-    except yaml.YAMLError as error:
-        raise CatalogError(f"{path}: not YAML: {error}") from error
-    except ValidationError as error:
-        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise CatalogError(f"{path}: {reasons}") from error
+    """Read one dataset file; raises DocumentError that names the file, the line and what is wrong."""
+    document = Document.read(path)
+    dataset = document.validate(Dataset)
+    problems = [
+        document.problem(("fields", index, "region"), *NO_REGION_HERE)
+        for index, field in enumerate(dataset.business_fields)
+        if field.region
+    ]
     if dataset.code != path.stem:
-        raise CatalogError(f"{path}: code {dataset.code!r} must equal the file's name")
+        problems.append(document.problem(("code",), *code_must_be(path.stem, dataset.code)))
+    if problems:
+        raise DocumentError(problems)
     return dataset
+
+
+NO_REGION_HERE = (
+    "地区的字段写在 extensions/<地区编码>/ 中，不写在这里",
+    "fields of a region stand in extensions/<region code>/, not here",
+)
+
+
+def code_must_be(stem: str, code: object) -> tuple[str, str]:
+    """The sentence about a file whose name is not its dataset's code."""
+    return f"编码 {code!r} 应与文件名 {stem!r} 相同", f"code {code!r} must equal the file's name {stem!r}"
