@@ -1,11 +1,11 @@
 """Avro a batch at a time: framed messages joined into one object container in memory and read as columns by Polars.
 
-Every message stays as it came: the container's record schema starts with a guard, a ``fixed`` that covers a random
-nonce of the batch and the message's own five header bytes. A body that is too short, too long or forged shifts what
-follows, so that some guard no longer matches; a known-good record at the end does the same for the last body. The nonce
-is unknown to whoever wrote the messages. What Polars takes more lightly than Avro allows is looked at afterwards: bytes
-of booleans, ranges, and union branches (``schemas.wirelayout``). Any doubt returns None, and the caller reads smaller
-pieces or single records.
+Before anything is read, a walk over all bodies at once (``schemas.wirelayout``) sets apart the messages that may not be
+one record each. The others stay as they came: the container's record schema starts with a guard, a ``fixed`` that
+covers a random nonce of the batch and the message's own five header bytes, and a known-good record stands at the end;
+were any body read beyond its end after all, a guard would not match. The nonce is unknown to whoever wrote the
+messages. What rows would not take (bytes of booleans, ranges) is looked at afterwards. Any doubt about the whole
+returns None, and the caller reads smaller pieces or single records.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -22,7 +23,7 @@ import pyarrow as pa
 from schemas.framing import zigzag
 from schemas.rowcodec import DATE_RANGE, DECIMAL_LIMIT, TIMESTAMP_RANGE, RowCodec, same_shape
 from schemas.types import DECIMAL_PRECISION, DECIMAL_SCALE, TYPES
-from schemas.wirelayout import WireLayout, values_of, view_lengths
+from schemas.wirelayout import Places, WireLayout, values_of, view_lengths
 
 NONCE_SIZE = 8
 _GUARD = "zhida_guard"
@@ -30,6 +31,14 @@ _TRUE, _FALSE = pl.Series([b"\1"]), pl.Series([b"\0"])
 _DECIMAL_BYTES = 8
 _VIEWS = pl.CompatLevel.newest()
 _NEVER_SWALLOW = (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a batch holds: ``frame`` of all messages but the ``doubtful`` ones, which are positions in order."""
+
+    frame: pl.DataFrame
+    doubtful: list[int]
 
 
 class ColumnarDecoder:
@@ -43,6 +52,7 @@ class ColumnarDecoder:
         if not same_shape(writer_schema, dataset):
             return
         fields = [{"name": field["name"], "type": _on_the_wire(field)} for field in writer_schema["fields"]]
+        texts = {field.name for field in dataset.fields if TYPES[field.type].polars == pl.String()}
         try:
             self._layout = WireLayout(fields)
         except ValueError:
@@ -52,25 +62,50 @@ class ColumnarDecoder:
         self._header = rows.header
         self._good = rows.encode(_good_record(writer_schema))
         places = {field["name"]: place for place, field in enumerate(fields)}
+        self._texts = [field["name"] for field in fields if field["name"] in texts]
         self._columns = [(field.name, places.get(field.name), TYPES[field.type].polars) for field in dataset.fields]
         self.usable = True
 
-    def decode(self, values: Sequence[bytes | None], nonce: bytes) -> pl.DataFrame | None:
-        """Columns of all *values* in catalog order, or None where any of them may be broken.
+    def decode(self, values: Sequence[bytes | None], nonce: bytes, *, longest: int) -> Columns | None:
+        """Columns of *values* in catalog order, or None where they cannot be had for all that look right.
 
-        *nonce* holds NONCE_SIZE random bytes, new for each call.
+        *nonce* holds NONCE_SIZE random bytes, new for each call. Messages longer than *longest* bytes are doubtful.
         """
         if not self.usable:
             return None
-        count = len(values) + 1
-        try:
-            lengths = np.fromiter(map(len, (*values, self._good)), dtype=np.int64, count=count)  # type: ignore[arg-type]
-        except TypeError:  # a message without a value
+        given = [value or b"" for value in values]
+        given.append(self._good)
+        lengths = np.fromiter(map(len, given), dtype=np.int64, count=len(given))
+        # One join for all: the nonce stands in front of every message.
+        body = nonce.join((b"", *given))
+        doubtful = self._doubtful(body, lengths, longest)
+        count = len(given) - len(doubtful)
+        if doubtful:
+            for position in reversed(doubtful):
+                del given[position]
+            body = nonce.join((b"", *given))
+        if count == 1:
+            return Columns(pl.DataFrame(schema=self.dataset.polars_schema), doubtful)
+        frame = self._read(body, count, nonce)
+        if frame is None:
             return None
+        texts = _texts(frame, self._texts)
+        if isinstance(texts, list):
+            left = np.delete(np.arange(len(values)), doubtful)
+            doubtful = sorted([*doubtful, *left[texts].tolist()])
+            frame = frame[np.delete(np.arange(count), texts)]
+            texts = frame.select(pl.col(self._texts).cast(pl.String))
+        columns = self._as_in_catalog(frame, texts)
+        return None if columns is None else Columns(columns, doubtful)
+
+    def _doubtful(self, body: bytes, lengths: Places, longest: int) -> list[int]:
+        ends = np.cumsum(lengths + NONCE_SIZE)
+        starts = ends - lengths
+        return self._layout.doubtful(body, starts, lengths, self._header, longest)
+
+    def _read(self, body: bytes, count: int, nonce: bytes) -> pl.DataFrame | None:
         sync = nonce + nonce
-        head = self._head + sync + zigzag(count) + zigzag(int(lengths.sum()) + NONCE_SIZE * count)
-        # One join for all: the nonce stands in front of every message, and so behind the head.
-        block = nonce.join((head, *values, self._good + sync))  # type: ignore[arg-type]
+        block = b"".join((self._head, sync, zigzag(count), zigzag(len(body)), body, sync))
         try:
             frame = pl.read_avro(io.BytesIO(block))
         except BaseException as error:  # Polars answers hostile bytes with a Rust panic, which is no Exception
@@ -79,15 +114,12 @@ class ColumnarDecoder:
             return None
         if frame.height != count or not (frame.drop_in_place(_GUARD) == pl.Series([nonce + self._header])).all():
             return None
-        table = frame.rechunk().to_arrow(compat_level=_VIEWS)
-        lengths -= len(self._header)
-        starts = np.cumsum(lengths + (NONCE_SIZE + len(self._header))) - lengths + len(head)
-        if not self._layout.holds(table, block, starts, lengths):
-            return None
-        return self._as_in_catalog(frame, table)
+        return frame.rechunk()
 
-    def _as_in_catalog(self, frame: pl.DataFrame, table: Any) -> pl.DataFrame | None:
+    def _as_in_catalog(self, frame: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame | None:
         """The columns that the catalog wants, without the known-good row; None where rows would not take a value."""
+        table: Any = frame.to_arrow(compat_level=_VIEWS)
+        frame = frame.with_columns(texts)
         columns: list[pl.Series] = []
         for name, place, kind in self._columns:
             if place is None:
@@ -103,6 +135,30 @@ class ColumnarDecoder:
         return pl.DataFrame(columns).head(frame.height - 1)
 
 
+def _texts(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame | list[int]:
+    """The columns *names* of bytes as text; or else the rows that are no UTF-8."""
+    try:
+        return frame.select(pl.col(names).cast(pl.String))
+    except pl.exceptions.PolarsError:
+        return sorted({row for name in names for row in _garbled(frame.get_column(name))})
+
+
+def _garbled(column: pl.Series) -> list[int]:
+    try:
+        column.cast(pl.String)
+        return []
+    except pl.exceptions.PolarsError:
+        return [row for row, value in enumerate(column) if value is not None and not _is_utf8(value)]
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+        return True
+    except UnicodeDecodeError:
+        return False
+
+
 def _on_the_wire(field: Mapping[str, Any]) -> Any:
     """The field's type as it is read here: without logical types, and so that no bit of a value gets lost."""
 
@@ -111,7 +167,8 @@ def _on_the_wire(field: Mapping[str, Any]) -> Any:
             avro = avro["type"]
         if avro == "boolean":
             return {"type": "fixed", "name": f"zhida_boolean_{field['name']}", "size": 1}
-        return "long" if avro == "int" else avro
+        # Text is read as bytes, which is quicker, and tells afterwards which rows are no UTF-8.
+        return {"int": "long", "string": "bytes"}.get(avro, avro)
 
     kind = field["type"]
     return [physical(branch) for branch in kind] if isinstance(kind, list) else physical(kind)

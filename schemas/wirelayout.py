@@ -1,12 +1,12 @@
-"""Where every byte of a batch must be, given what was read from it: the last doubt about columns that look right.
+"""A walk over all Avro bodies of a batch at once: field by field, with one step for all messages.
 
-Polars takes any union branch but 0 for "there is a value", where Avro knows only 0 and 1: a message with branch 7 would
-become a record here and stop the next reader in the chain. The sizes of all values say where each branch byte stands,
-so that all of them are looked at in a few operations for the whole batch, on numbers and text as Arrow keeps them.
+It reads no values, only what says how long they are, and knows afterwards for each message whether it is one record of
+its schema from its first byte to its last. What Polars takes more lightly than Avro allows is seen here too: it takes
+any union branch but 0 for "there is a value" where Avro knows only 0 and 1, so that a message with branch 7 would
+become a record and stop the next reader in the chain.
 
-Nothing can hide there: a value can be written longer than need be (a number with leading zeros, a branch of two
-bytes) but never shorter, so where the sizes add up to the length of the body, every value stands where it is looked
-for. Longer encodings raise doubt as well; whoever reads record by record then has the last word.
+A message in doubt need not be broken: a branch may be written in two bytes. Whoever reads records one by one has the
+last word on it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: Text longer than these needs one more byte for its length.
-_LENGTH_STEPS = (1 << 6) - 1, (1 << 13) - 1, (1 << 20) - 1, (1 << 27) - 1
+_LENGTH_BYTES = 5
+_NUMBER_BYTES = 10
 
-Numbers = npt.NDArray[np.int64]
-Sizes = npt.NDArray[np.int32]
+Places = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,65 +42,102 @@ class WireLayout:
     def __init__(self, fields: Sequence[Mapping[str, Any]]) -> None:
         """*fields* of an Avro record; raises ValueError where a type has no layout known here."""
         self._slots = [_slot(field["name"], field["type"]) for field in fields]
-        nullable = [(row, slot) for row, slot in enumerate(self._slots) if slot.null is not None]
-        self._checked = _rows([row for row, _ in nullable])
-        self._null = np.array([[slot.null] for _, slot in nullable], dtype=np.uint8)
-        self._step = np.array([[slot.value] for _, slot in nullable], dtype=np.uint8) - self._null
-        # The branch byte where there is one, and the length byte; what has no length byte counts one less.
-        self._extra = np.array([[1 if slot.null is None else 2] for slot in self._slots], dtype=np.int32)
 
-    def holds(self, table: Any, block: bytes, starts: Numbers, lengths: Numbers) -> bool:
-        """True where every body is laid out as its row of *table* says.
+    def doubtful(self, block: bytes, starts: Places, lengths: Places, header: bytes, longest: int) -> list[int]:
+        """The messages that may not be *header* and one record each, or are longer than *longest* bytes: their numbers.
 
-        *table* is Arrow's (text and bytes as views), with the fields in wire order; row i was read from the
-        ``lengths[i]`` bytes of *block* from ``starts[i]`` on.
+        Message i is the ``lengths[i]`` bytes of *block* from ``starts[i]`` on.
         """
-        values = np.empty((len(self._slots), len(lengths)), dtype=np.int32)
-        for row, slot, column in zip(values, self._slots, table.columns, strict=True):
-            _payload(slot, column.chunk(0), row)
-        places = np.empty((len(self._slots) + 1, len(lengths)), dtype=np.int64)
-        sizes = np.add(values, self._extra, out=places[1:])
-        largest = values.max()
-        for step in _LENGTH_STEPS:
-            if largest > step:
-                sizes += values > step
-        places[0] = starts
-        np.cumsum(places, axis=0, out=places)
-        if not np.array_equal(places[-1], starts + lengths):
-            return False
-        branches = np.frombuffer(block, dtype=np.uint8).take(places[:-1][self._checked])
-        expected = (values[self._checked] >= 0).view(np.uint8) * self._step + self._null
-        return bool((branches == expected).all())
+        walk = _Walk(np.frombuffer(block, dtype=np.uint8), starts.copy())
+        for byte in header:
+            walk.expect(byte)
+        for slot in self._slots:
+            walk.step(slot)
+        return np.flatnonzero(walk.wrong | (walk.at != starts + lengths) | (lengths > longest)).tolist()
 
 
-def _rows(numbers: list[int]) -> Any:
-    """An index of these rows: a slice, which copies nothing, where one can say it."""
-    whole = range(numbers[0], numbers[-1] + 1) if numbers else range(0)
-    return slice(whole.start, whole.stop) if numbers == list(whole) else numbers
+class _Walk:
+    """Where each message's next byte stands. Places never go back, so who is once beyond its end never ends well."""
+
+    def __init__(self, block: Bytes, at: Places) -> None:
+        self._block = block
+        self.at = at
+        self.wrong: Flags = np.zeros(len(at), dtype=np.bool_)
+
+    def expect(self, byte: int) -> None:
+        """Go past one byte that must be this one."""
+        self.wrong |= self._look(self.at) != byte
+        self.at += 1
+
+    def step(self, slot: _Slot) -> None:
+        """Go past one field."""
+        present: Flags | None = None
+        if slot.null is not None:
+            branch = self._look(self.at)
+            self.at += 1
+            present = branch == slot.value
+            if not present.all():
+                self.wrong |= ~present & (branch != slot.null)
+                if not present.any():
+                    return
+            else:
+                present = None
+        if slot.kind == "fixed":
+            self.at += slot.size if present is None else present * np.int64(slot.size)
+        elif slot.kind == "text":
+            self._text(present)
+        else:
+            self._number(present)
+
+    def _look(self, at: Places) -> Bytes:
+        # A forged length may lead beyond the block: whatever is read there, the place will not be the message's end.
+        return self._block.take(at, mode="clip")
+
+    def _text(self, present: Flags | None) -> None:
+        first = self._look(self.at)
+        if present is None:
+            self.at += 1
+        else:
+            first *= present
+            self.at += present
+        self.wrong |= (first & 1).view(np.bool_)  # a length below zero
+        long = np.flatnonzero(first > 127)
+        if len(long):
+            size = self._long_text(long, first[long])
+            self.at += first >> 1
+            self.at[long] = size
+        else:
+            self.at += first >> 1
+
+    def _long_text(self, rows: Places, first: Bytes) -> Places:
+        """Where texts end whose length takes more than one byte; *first* are its first bytes, which have been read."""
+        at = self.at[rows]
+        size = ((first & 0x7F) >> 1).astype(np.int64)
+        more = np.ones(len(rows), dtype=np.bool_)
+        for place in range(1, _LENGTH_BYTES):
+            byte = self._look(at)
+            size += ((byte & 0x7F) * more).astype(np.int64) << (7 * place - 1)
+            at += more
+            more &= byte > 127
+            if not more.any():
+                return at + size
+        self.wrong[rows[more]] = True
+        return at + size
+
+    def _number(self, present: Flags | None) -> None:
+        more = np.ones(len(self.at), dtype=np.bool_) if present is None else present.copy()
+        for _ in range(_NUMBER_BYTES):
+            more_bytes = self._look(self.at) > 127
+            self.at += more
+            more &= more_bytes
+            if not more.any():
+                return
+        self.wrong |= more
 
 
-def _payload(slot: _Slot, array: Any, sizes: Sizes) -> None:
-    """Bytes of each value without its branch and length bytes (-1: null) into *sizes*."""
-    if slot.kind == "fixed":
-        sizes[:] = slot.size - 1
-    elif slot.kind == "text":
-        sizes[:] = view_lengths(array)
-    else:
-        numbers = values_of(array, np.int64, 1)
-        magnitude = numbers ^ (numbers >> 63)
-        largest, power = int(magnitude.max(initial=0)), 6
-        sizes[:] = 0
-        while largest >> power:
-            sizes += magnitude >= 1 << power
-            power += 7
-    if array.null_count:
-        bits = np.unpackbits(np.frombuffer(array.buffers()[0], np.uint8), bitorder="little")
-        sizes[bits[array.offset : array.offset + len(array)] == 0] = -1
-
-
-def view_lengths(array: Any) -> Sizes:
+def view_lengths(array: Any) -> npt.NDArray[np.int32]:
     """Bytes of each text or binary value of an Arrow array of views."""
-    lengths: Sizes = values_of(array, np.int32, 4)[:, 0]
+    lengths: npt.NDArray[np.int32] = values_of(array, np.int32, 4)[:, 0]
     return lengths
 
 

@@ -1,8 +1,10 @@
 """From the messages of one partition batch to columns (when there are few, to rows), with the broken ones set apart.
 
-The fast way reads the whole batch as columns. Where that leaves any doubt, messages are sorted by schema id and halved
-until the doubt is in pieces small enough to read one by one: one forged message costs its neighbours a few
-milliseconds, never their verdict.
+The fast way reads the whole batch as columns, but for the messages that a walk over all of them finds in doubt: these
+are sorted by schema id, and read as columns again where they are many, one by one where they are few. Where columns
+cannot be read although every message looks right (text that is no UTF-8), the batch is sliced until the doubt is in
+pieces small enough to read one by one: one forged message costs its neighbours a few milliseconds, never their
+verdict.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import polars as pl
 
 from schemas.catalog import Dataset
-from schemas.columnar import NONCE_SIZE, ColumnarDecoder
+from schemas.columnar import NONCE_SIZE, ColumnarDecoder, Columns
 from schemas.framing import schema_id_of
 from schemas.registry.client import UnknownSchema
 from schemas.rowcodec import RecordError, RowCodec, SchemaMismatchError
@@ -117,6 +120,10 @@ class CodecCache:
         return None
 
 
+#: Schema id, positions and columns of messages that were read together.
+_Piece = tuple[int, list[int], pl.DataFrame]
+
+
 class BatchDecoder:
     """Decodes the batches of one dataset."""
 
@@ -138,42 +145,40 @@ class BatchDecoder:
 
         Raises UnknownIdsError when ids turn up that are neither known nor in *refused*.
         """
-        if len(values) >= ROW_LIMIT and (fast := self._all_columns(values)) is not None:
-            return fast
-        groups, broken = self._sort(values, refused)
         if len(values) < ROW_LIMIT:
+            groups, broken = self._sort(values, range(len(values)), refused)
             return self._as_rows(values, groups, broken)
-        pieces: list[tuple[int, list[int], pl.DataFrame]] = []
+        schema_id, columns = self._columns(values)
+        if columns is not None and not columns.doubtful:
+            return Decoded(columns.frame, [], range(len(values)), schema_id)
+        pieces: list[_Piece] = []
+        doubtful: Sequence[int] = range(len(values))
+        if columns is not None:
+            doubtful = columns.doubtful
+            pieces.append((schema_id, _others(doubtful, len(values)), columns.frame))
+        groups, broken = self._sort(values, doubtful, refused)
         for schema_id, positions in groups.items():
             codec = self._codecs.get(self.dataset, schema_id)
             assert codec is not None
-            for part, frame in self._pieces(codec, values, positions, broken):
-                pieces.append((schema_id, part, frame))
+            pieces += [(schema_id, part, frame) for part, frame in self._pieces(codec, values, positions, broken)]
         return self._assemble(pieces, broken)
 
-    def _all_columns(self, values: Sequence[bytes | None]) -> Decoded | None:
-        """The fast way: every message readable and written with the same schema, else None."""
+    def _columns(self, values: Sequence[bytes | None]) -> tuple[int, Columns | None]:
+        """The fast way, by the schema of the first message: most batches have one schema and nothing in doubt."""
         first = values[0]
         schema_id = schema_id_of(first) if first else None
         codec = self._codecs.get(self.dataset, schema_id) if schema_id is not None else None
         if codec is None or schema_id is None:
-            return None
-        try:
-            if max(map(len, values)) > self._max:  # type: ignore[arg-type]
-                return None
-        except TypeError:
-            return None
-        frame = codec.columns.decode(values, self._random(NONCE_SIZE))
-        if frame is None:
-            return None
-        return Decoded(frame, [], range(len(values)), schema_id)
+            return -1, None
+        return schema_id, codec.columns.decode(values, self._random(NONCE_SIZE), longest=self._max)
 
     def _sort(
-        self, values: Sequence[bytes | None], refused: dict[int, tuple[str, str]]
+        self, values: Sequence[bytes | None], positions: Sequence[int], refused: dict[int, tuple[str, str]]
     ) -> tuple[dict[int, list[int]], list[Broken]]:
         groups: dict[int, list[int]] = defaultdict(list)
         broken: list[Broken] = []
-        for position, value in enumerate(values):
+        for position in positions:
+            value = values[position]
             if not value:
                 broken.append(Broken(position, "empty", "the message has no value", None))
                 continue
@@ -221,23 +226,41 @@ class BatchDecoder:
     def _pieces(
         self, codec: Codec, values: Sequence[bytes | None], positions: list[int], broken: list[Broken]
     ) -> list[tuple[list[int], pl.DataFrame]]:
-        """Positions and columns of what is readable: whole, else halved until rows are the better way."""
+        """Positions and columns of what is readable: whole, else sliced until rows are the better way."""
         if len(positions) >= ROW_LIMIT:
-            frame = codec.columns.decode([values[p] for p in positions], self._random(NONCE_SIZE))
-            if frame is not None:
-                return [(positions, frame)]
+            chosen = [values[position] for position in positions]
+            columns = codec.columns.decode(chosen, self._random(NONCE_SIZE), longest=self._max)
+            if columns is not None:
+                good = [positions[i] for i in _others(columns.doubtful, len(positions))]
+                doubtful = [positions[i] for i in columns.doubtful]
+                return [(good, columns.frame), *self._pieces_by_row(codec, values, doubtful, broken)]
             if codec.columns.usable:
                 size = -(-len(positions) // _SLICES)
                 slices = (positions[start : start + size] for start in range(0, len(positions), size))
                 return [piece for part in slices for piece in self._pieces(codec, values, part, broken)]
+        return self._pieces_by_row(codec, values, positions, broken)
+
+    def _pieces_by_row(
+        self, codec: Codec, values: Sequence[bytes | None], positions: Sequence[int], broken: list[Broken]
+    ) -> list[tuple[list[int], pl.DataFrame]]:
         read, records = self._read_rows(codec, values, positions, broken)
         return [(read, pl.DataFrame(records, schema=self.dataset.polars_schema, orient="row"))] if read else []
 
-    def _assemble(self, pieces: list[tuple[int, list[int], pl.DataFrame]], broken: list[Broken]) -> Decoded:
+    def _assemble(self, pieces: list[_Piece], broken: list[Broken]) -> Decoded:
         if not pieces:
             return Decoded(None, [], [], [], broken)
+        if len(pieces) == 1:
+            schema_id, found, frame = pieces[0]
+            return Decoded(frame, [], found, schema_id, broken)
         frame = pl.concat([piece[2] for piece in pieces])
         positions = [position for piece in pieces for position in piece[1]]
         schema_ids = [piece[0] for piece in pieces for _ in piece[1]]
         order = sorted(range(len(positions)), key=positions.__getitem__)
         return Decoded(frame[order], [], [positions[i] for i in order], [schema_ids[i] for i in order], broken)
+
+
+def _others(positions: Sequence[int], count: int) -> list[int]:
+    """The numbers below *count* that are not among *positions*."""
+    left = np.ones(count, dtype=np.bool_)
+    left[positions] = False
+    return np.flatnonzero(left).tolist()

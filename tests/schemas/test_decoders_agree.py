@@ -21,6 +21,8 @@ SCHEMA_ID = 7
 LIMIT = 100_000
 Refused = dict[int, tuple[str, str]]
 
+LONGEST = 1 << 30
+
 
 class Reader:
     """Both ways to read messages of one dataset."""
@@ -95,14 +97,16 @@ def test_good_messages_are_read_as_columns_and_come_out_as_they_went_in(code: st
     codec = RowCodec(dataset, SCHEMA_ID, dataset.avro_schema)
     records = [random_record(dataset, random) for _ in range(500)]
     values = [codec.encode(record) for record in records]
-    frame = ColumnarDecoder(codec, dataset.avro_schema).decode(values, random.randbytes(8))
-    assert frame is not None
-    assert frame.schema == dataset.polars_schema
-    assert frame.rows(named=True) == records
+    columns = ColumnarDecoder(codec, dataset.avro_schema).decode(values, random.randbytes(8), longest=LONGEST)
+    assert columns is not None
+    assert columns.doubtful == []
+    assert columns.frame.schema == dataset.polars_schema
+    assert columns.frame.rows(named=True) == records
     assert [codec.decode(value) for value in values] == records
 
 
-@pytest.mark.parametrize("code", DATASETS)
+# The toy has every type in every place; a real dataset beside it is the proof that nothing hangs on toys.
+@pytest.mark.parametrize("code", ["toy", "administrative_penalty"])
 @pytest.mark.parametrize("share", [0.002, 0.02, 0.4])
 def test_of_a_batch_with_spoiled_messages_both_ways_read_the_same_and_every_neighbour(
     code: str, share: float, random: Random
@@ -121,7 +125,7 @@ def test_of_a_batch_with_spoiled_messages_both_ways_read_the_same_and_every_neig
             else:
                 values.append(message)
         broken += assert_agree(reader, values)[1]
-    assert spoiled > broken > spoiled // 4
+    assert spoiled >= broken > spoiled // 4
 
 
 def test_on_a_hundred_thousand_spoiled_messages_both_ways_agree(random: Random) -> None:
@@ -140,15 +144,16 @@ def test_on_a_hundred_thousand_spoiled_messages_both_ways_agree(random: Random) 
                 codec.decode(value)
             except RecordError:
                 if number % 10 == 0:
-                    assert columns.decode([good[0], value, good[1]], random.randbytes(8)) is None, value
+                    found = columns.decode([good[0], value, good[1]], random.randbytes(8), longest=LONGEST)
+                    assert found is None or (found.doubtful == [1] and found.frame.height == 2), value
             else:
                 strange.append(value)
     assert len(strange) > 5000
     for start in range(0, len(strange), 400):
         assert_agree(reader, strange[start : start + 400])
     for value in strange[:2000]:
-        frame = columns.decode([value], random.randbytes(8))
-        assert frame is None or frame.rows(named=True) == [codec.decode(value)]
+        found = columns.decode([value], random.randbytes(8), longest=LONGEST)
+        assert found is None or found.doubtful or found.frame.rows(named=True) == [codec.decode(value)]
 
 
 @settings(max_examples=100, deadline=None)
@@ -169,6 +174,26 @@ def test_a_forged_message_that_knows_the_layout_but_not_the_nonce_is_found_out(r
     values[101] = None
     values[102] = b""
     assert assert_agree(reader, values) == (397, 3)
+
+
+def test_text_that_is_no_utf8_is_found_without_reading_its_neighbours_again(random: Random) -> None:
+    codec = RowCodec(TOY, SCHEMA_ID, TOY.avro_schema)
+    records = [random_record(TOY, random) | {"F0": f"text {number}"} for number in range(400)]
+    values = [codec.encode(record) for record in records]
+    for number in (0, 7, 399):
+        values[number] = values[number].replace(f"text {number}".encode(), b"\xff" * len(f"text {number}"))
+    columns = ColumnarDecoder(codec, TOY.avro_schema).decode(values, random.randbytes(8), longest=LONGEST)
+    assert columns is not None
+    assert columns.doubtful == [0, 7, 399]
+    assert columns.frame.rows(named=True) == records[1:7] + records[8:399]
+
+
+def test_a_message_longer_than_allowed_is_in_doubt_whatever_it_holds(random: Random) -> None:
+    codec = RowCodec(TOY, SCHEMA_ID, TOY.avro_schema)
+    values = [codec.encode(random_record(TOY, random) | {"F0": "x" * size}) for size in (10, 5_000, 10)]
+    columns = ColumnarDecoder(codec, TOY.avro_schema).decode(values, random.randbytes(8), longest=5_000)
+    assert columns is not None
+    assert columns.doubtful == [1]
 
 
 def test_a_message_with_a_branch_that_no_union_has_is_not_passed_on(random: Random) -> None:
