@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -63,6 +63,23 @@ class StalledPartitionError(Exception):
     """A partition has records to read, and nothing has moved for longer than the stall timeout."""
 
 
+def _wait_for_the_assignment_itself(state: Any) -> None:
+    """Have aiokafka's fetcher go on only when there is an assignment.
+
+    What it waits for says that there was one; topics that change in the same turn of the loop take it away again, and
+    the fetcher, which fails an assertion then, would fetch nothing any more.
+    """
+    wait: Callable[[], Awaitable[None]] = state.wait_for_assignment
+
+    async def wait_for_assignment() -> None:
+        while True:
+            await wait()
+            if state.subscription is not None and state.subscription.assignment is not None:
+                return
+
+    state.wait_for_assignment = wait_for_assignment
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, with fetches that the broker holds."""
 
@@ -73,6 +90,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         if linger:
             consumer._fetch_min_bytes = FETCH_MIN_BYTES
             consumer._fetch_max_wait_ms = max(1, int(linger * 1000))
+        _wait_for_the_assignment_itself(consumer._subscription)
         return consumer
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
