@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from rules.document import LIBRARY_FILE
 from rules.errors import RuleError
 from rules.model import LibraryFile, Rule, RuleFile, said
 from schemas.catalog import Catalog, Dataset
@@ -16,10 +18,11 @@ from schemas.documents import Document, DocumentError, Location, Model
 class Source:
     """One rule file: its data, and the line of each place in it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str | None = None) -> None:
+        """Read *path*, or *text* in its name."""
         self.path = path
         try:
-            self._document = Document.read(path)
+            self._document = Document.read(path) if text is None else Document(text, str(path))
         except DocumentError as error:
             raise RuleError(f"{found.file}:{found.line}: {found.en}" for found in error.problems) from error
         self.data: Any = self._document.data
@@ -41,23 +44,27 @@ class Source:
             raise RuleError(problems) from error
 
 
-LIBRARY_FILE = "_library.yaml"
+def read_library(
+    catalog: Catalog, folder: Path, texts: Mapping[str, str] | None = None
+) -> tuple[LibraryFile, dict[str, tuple[Rule, ...]]]:
+    """The library file and the resolved rules of each dataset; raises RuleError with every fault in every file.
 
-
-def read_library(catalog: Catalog, folder: Path) -> tuple[LibraryFile, dict[str, tuple[Rule, ...]]]:
-    """The library file and the resolved rules of each dataset; raises RuleError with every fault in every file."""
+    *texts* are the files by name, where they are not to be read from *folder*.
+    """
     problems: list[str] = []
-    library_path = folder / LIBRARY_FILE
-    if not library_path.is_file():
-        raise RuleError([f"{library_path}:1: no such file; it holds the number of the rule set"])
-    library = Source(library_path).validate(LibraryFile)
+    found = (
+        {path.name: None for path in sorted(folder.glob("*.yaml"))} if texts is None else dict(sorted(texts.items()))
+    )
+    if LIBRARY_FILE not in found:
+        raise RuleError([f"{folder / LIBRARY_FILE}:1: no such file; it holds the number of the rule set"])
+    library = Source(folder / LIBRARY_FILE, found[LIBRARY_FILE]).validate(LibraryFile)
     rules: dict[str, tuple[Rule, ...]] = {}
-    for path in sorted(folder.glob("[!_]*.yaml")):
+    for path, text in ((folder / name, text) for name, text in found.items() if not name.startswith("_")):
         try:
             if path.stem not in catalog:
                 known = ", ".join(dataset.code for dataset in catalog)
                 raise RuleError([f"{path}:1: no dataset {path.stem!r} in the catalog, which has: {known}"])
-            rules[path.stem] = read_rules(path, catalog[path.stem])
+            rules[path.stem] = read_rules(path, catalog[path.stem], text)
         except RuleError as error:
             problems.extend(error.problems)
     if problems:
@@ -65,9 +72,9 @@ def read_library(catalog: Catalog, folder: Path) -> tuple[LibraryFile, dict[str,
     return library, rules
 
 
-def read_rules(path: Path, dataset: Dataset) -> tuple[Rule, ...]:
+def read_rules(path: Path, dataset: Dataset, text: str | None = None) -> tuple[Rule, ...]:
     """The rules of one file, verified against *dataset*; raises RuleError with every fault in the file."""
-    source = Source(path)
+    source = Source(path, text)
     file = source.validate(RuleFile)
     problems = []
     if file.dataset != dataset.code:

@@ -14,6 +14,7 @@ import polars as pl
 
 from rules.checks.base import JudgeContext
 from rules.columns import ColumnRules
+from rules.document import RuleDocument
 from rules.errors import RuleError
 from rules.loader import read_library
 from rules.masking import shown
@@ -98,6 +99,12 @@ class RuleSet:
         """Read the library in *folder*; raises RuleError that names file and line of everything wrong."""
         library, rules = read_library(catalog, folder)
         return cls(library, catalog, rules)
+
+    @classmethod
+    def from_document(cls, document: RuleDocument, catalog: Catalog) -> RuleSet:
+        """The rule set in *document*, compiled for *catalog*; raises RuleError as :meth:`load` does."""
+        library, rules = read_library(catalog, Path(f"rule set {document.number}"), document.files)
+        return cls(library.model_copy(update={"number": document.number}), catalog, rules)
 
     @cached_property
     def version(self) -> str:
