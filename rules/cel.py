@@ -77,6 +77,9 @@ def comparable(field: DatasetField) -> str:
 
 def text(content: str) -> str:
     """A string literal without control characters and without ``;``."""
+    if content.isprintable() and not any(character in content for character in '\\";'):
+        return f'"{content}"'
+    # An older Java client has too little room to unescape a literal of which most characters take three bytes.
     return '"' + "".join(map(_character, content)) + '"'
 
 
@@ -96,7 +99,7 @@ def matches(field: DatasetField, pattern: str) -> str | None:
     """True when all of the text matches; None when a client's engine cannot be given the pattern."""
     if any(int(times) > _MOST_REPEATS for times in re.findall(r"(?<=[{,])[0-9]+(?=[,}])", pattern)):
         return None
-    return f"message.{field.name}.matches({text(_whole(pattern))})"
+    return f"message.{field.name}.matches({_raw(_whole(pattern))})"
 
 
 def one_of(contents: Iterable[str]) -> str:
@@ -120,12 +123,22 @@ def _whole(pattern: str) -> str:
 
 
 def _character(character: str) -> str:
+    code = ord(character)
     if character in '\\"':
         return "\\" + character
-    if character.isprintable() and character != ";":
+    if character != ";" and 0x20 <= code < 0x7F:
         return character
-    code = ord(character)
     return f"\\U{code:08x}" if code > 0xFFFF else f"\\u{code:04x}"
+
+
+def _raw(pattern: str) -> str:
+    """A raw literal of a pattern; what a literal cannot hold becomes an escape of the pattern."""
+    return 'r"' + re.sub(r"\\?(.)", _in_raw, pattern, flags=re.DOTALL) + '"'
+
+
+def _in_raw(found: re.Match[str]) -> str:
+    character = found[1]
+    return found[0] if character.isprintable() and character not in '";' else f"\\x{{{ord(character):x}}}"
 
 
 def _ranges(characters: str) -> str:
@@ -139,4 +152,4 @@ def _ranges(characters: str) -> str:
     return "[" + "".join(part[0] + (f"-{part[-1]}" if len(part) > 1 else "") for part in parts) + "]"
 
 
-_BLANK = text(_whole(f"{_ranges(WHITESPACE)}*"))
+_BLANK = _raw(_whole(f"{_ranges(WHITESPACE)}*"))

@@ -109,6 +109,7 @@ def test_no_expression_has_more_than_the_one_semicolon_of_its_guard() -> None:
         ("TAGS", "enumeration", 'values: ["a.b", "c|d"], separator: "]"', ["a.b", "c|d]a.b"], ["a-b", "c", "a.b]"]),
         ("TAGS", "enumeration", r'values: ["a\"b\\", "😀", "a\nb"]', ['a"b\\', "😀", "a\nb"], ["a", "ab"]),
         ("TAGS", "pattern", r'pattern: "[0-9]{2}\\."', ["12."], ["12. ", "12.\n", "x12.", "120"]),
+        ("TAGS", "pattern", r'pattern: "\";\\;\\\"\\\\;"', ['";;"\\;'], ['";;"', '";;";', '";;"\\\\;']),
         ("TAGS", "pattern", 'pattern: "a;b|c"', ["a;b", "c"], ["a;bc", "ac"]),
         ("TAGS", "length", "min: 2, max: 3", ["某某", "😀😀😀"], ["某", "某某某某"]),
         ("TAGS", "required", "when: {NAME: {length: 2}}", ["x"], []),
