@@ -82,6 +82,8 @@ def administrative_licence() -> FaultTable:
     table.add("XK_WSH.length", either(one_of("XK_WSH", "1", "号"), too_long("XK_WSH", 64)))
     table.add("XK_XKLB.enumeration", one_of("XK_XKLB", "行政许可", "普通许可", "01"))
     table.add("XK_ZT.enumeration", one_of("XK_ZT", "0", "3", "有效"))
+    table.add("XK_SXBM.length", too_long("XK_SXBM", 64))
+    table.add("XK_BLLX.enumeration", one_of("XK_BLLX", "首次申请", "换证", "01"))
     _authority(table, "XK_XKJGDM")
     _authority(table, "XK_LYDWDM")
 
@@ -113,6 +115,7 @@ def administrative_penalty() -> FaultTable:
     table.required("CF_WSH", "CF_WFXW", "CF_SY", "CF_YJ", "CF_NR", "CF_CFJG", "CF_SJLY")
     _authority(table, "CF_CFJGDM")
     _authority(table, "CF_SJLYDM")
+    table.add("CF_CLJZ.enumeration", one_of("CF_CLJZ", "较重处罚", "一般", "1"))
     _money(table)
 
     def decided_later(record: Record, draw: Draw) -> Sequence[str]:

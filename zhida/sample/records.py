@@ -61,6 +61,12 @@ def legal_person(world: World, subject: Subject, unit: Unit, random: Random) -> 
     return record
 
 
+#: Fields of the extended catalog: the province's, and one that Suzhou alone asks of its units.
+_PROCEDURES = ("新办", "新办", "变更", "延续", "新办", None)
+SUZHOU = "320500"
+_GRADES = ("一般处罚", "从轻处罚", "一般处罚", "从重处罚", "减轻处罚")
+
+
 def administrative_licence(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
     """行政许可."""
     number = world.next_number(unit.code, "XK")
@@ -94,6 +100,8 @@ def administrative_licence(world: World, subject: Subject, unit: Unit, random: R
         "XK_LYDW": unit.name,
         "XK_LYDWDM": unit.code,
         "BZ": random.choice(_REMARKS),
+        "XK_SXBM": f"32{number % 1000:03d}0{unit.region}",
+        "XK_BLLX": _PROCEDURES[number % len(_PROCEDURES)],
     }
     return record
 
@@ -135,6 +143,7 @@ def administrative_penalty(world: World, subject: Subject, unit: Unit, random: R
         "CF_SJLY": unit.name,
         "CF_SJLYDM": unit.code,
         "BZ": random.choice(_REMARKS),
+        "CF_CLJZ": _GRADES[number % len(_GRADES)] if unit.city == SUZHOU else None,
     }
     return record
 
