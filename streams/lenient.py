@@ -71,12 +71,23 @@ class LenientPartitionRecords(fetcher.PartitionRecords):
         for batch in _batches(self._records.raw):
             if batch.next_offset <= self.next_fetch_offset:
                 continue
-            if not batch.is_control_batch:
+            if not self._aborted(batch) and not batch.is_control_batch:
                 for record in batch:
                     if record.offset >= self.next_fetch_offset:
                         self.next_fetch_offset = record.offset + 1
                         yield self._consumer_record(self._tp, record)
             self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
+
+    def _aborted(self, batch: Any) -> bool:
+        """True for a batch of a transaction that was given up; control batches say which one ends here."""
+        if self._isolation_level != fetcher.READ_COMMITTED or batch.producer_id is None:
+            return False
+        self._consume_aborted_up_to(batch.base_offset)
+        if batch.is_control_batch:
+            if self._contains_abort_marker(batch):
+                self._aborted_producers.discard(batch.producer_id)
+            return False
+        return batch.is_transactional and batch.producer_id in self._aborted_producers
 
 
 def _batches(raw: bytes) -> Iterator[Any]:

@@ -13,8 +13,8 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
     looks again after 10 ms when back-pressure has paused every partition (stock: a whole second).
 ``_create_worker_consumer`` (of the consumer thread)
     asks the broker to hold a fetch for up to ``linger`` seconds until FETCH_MIN_BYTES are there (stock: every record is
-    sent at once), so that a quiet stream costs broker and worker little; and has aiokafka read header names that are
-    not UTF-8 (``streams.lenient``).
+    sent at once), so that a quiet stream costs broker and worker little; leaves out what a unit's transaction gave up
+    again; and has aiokafka read header names that are not UTF-8 (``streams.lenient``).
 ``ack``, ``_new_offset``, ``_filter_tps_with_pending_acks``, ``_add_gap``
     commits follow the messages themselves: the end of the longest prefix of delivered batches that are acknowledged.
     Stock bookkeeping counts offsets one by one, takes the inside of a batch for a gap and falls behind for ever.
@@ -90,8 +90,23 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         if linger:
             consumer._fetch_min_bytes = FETCH_MIN_BYTES
             consumer._fetch_max_wait_ms = max(1, int(linger * 1000))
+        # Read when the consumer starts. The embedded broker does not say which transactions were given up.
+        consumer._isolation_level = "read_committed"
         _wait_for_the_assignment_itself(consumer._subscription)
         return consumer
+
+    def highwater(self, tp: TP) -> int:
+        """The end of what may be read: what is behind an unfinished transaction may not yet."""
+        consumer = self._ensure_consumer()
+        stable = consumer.last_stable_offset(tp)
+        end: int = consumer.highwater(tp) if stable is None or stable < 0 else stable
+        return end
+
+    def fetch_position(self, tp: TP) -> int | None:
+        """The next offset to fetch, behind the marks of transactions, which nobody is handed; None while unknown."""
+        state = self._ensure_consumer()._subscription._assigned_state(tp)
+        position: int | None = state.position if state.has_valid_position else None
+        return position
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek assigned partitions to their committed offsets; none where the topics are just changing."""
@@ -246,25 +261,38 @@ class MicroBatchConsumer(driver.Consumer):
         if assigned == self.assignment():
             self._settled.set()
 
+    def fetch_position(self, tp: TP) -> int | None:
+        """The next offset that will be fetched of *tp*; None while unknown."""
+        position: int | None = self._thread.fetch_position(tp)
+        return position
+
     def still_trying(self) -> None:
         """Say that an agent is at work on what it holds, though it gets nowhere: lag is no stall then."""
         self._tried = monotonic()
+
+    def _is_idle(self, tp: TP, highwater: int | None, position: int | None) -> bool:
+        if highwater is None:  # an empty partition has an end too: one without was never fetched from
+            return False
+        committed, read = self._committed_offset.get(tp), self._read_offset.get(tp)
+        if (committed or 0) >= highwater:
+            return True
+        # What is fetched last may be the mark of a transaction, which nobody is handed and nobody commits.
+        all_done = read is None or (committed is not None and committed >= read)
+        return all_done and position is not None and position >= highwater
 
     async def verify_all_partitions_active(self) -> None:
         """Crash the worker when a partition with lag has not moved for ``stall_timeout`` seconds."""
         now = monotonic()
         for tp in self.assignment():
             try:
-                highwater = self.highwater(tp)
-            except AssertionError:  # revoked meanwhile, in the consumer's thread
+                highwater, position = self.highwater(tp), self.fetch_position(tp)
+            except (AssertionError, IllegalStateError):  # revoked meanwhile, in the consumer's thread
                 continue
             read = self._read_offset.get(tp)
             committed = self._committed_offset.get(tp)
             state = (read or 0, committed or 0)
             before = self._progress.get(tp)
-            # An empty partition has an end too: one without was never fetched from.
-            idle = highwater is not None and (committed or 0) >= highwater
-            if before is None or before[:2] != state or idle:
+            if before is None or before[:2] != state or self._is_idle(tp, highwater, position):
                 self._progress[tp] = (*state, now)
             elif now - max(before[2], self._tried) > self.stall_timeout:
                 message = (

@@ -12,6 +12,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 #: What is put in place of a header's name, byte by byte: 部门 in GBK, which is no UTF-8.
 PLACEHOLDER, GBK = "XXXX", "部门".encode("gbk")
 _CRC_AT, _CRC_FROM = 17, 21
+_CONTROL = 0x20
 
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
 
@@ -29,6 +30,17 @@ def batch_bytes(records: Sequence[Record], codec: int = 0, base_offset: int = 0)
         plain.append(offset, 1_700_000_000_000, key, value, list(headers))
     body = bytes(plain.build())[61:].replace(PLACEHOLDER.encode(), GBK)
     return _sealed(bytes(builder.build())[:61] + _compressed(body, codec), base_offset)
+
+
+def transactional(records: Sequence[Record], producer: int, base_offset: int, *, mark: bool = False) -> bytes:
+    """A batch of a transaction; with *mark* the broker's own batch that ends it."""
+    builder = DefaultRecordBatchBuilder(2, 0, True, producer, 0, 0, 1 << 20)
+    for offset, (key, value, headers) in enumerate(records):
+        builder.append(offset, 1_700_000_000_000, key, value, list(headers))
+    batch = bytearray(builder.build())
+    if mark:
+        batch[_CRC_FROM + 1] |= _CONTROL
+    return with_odd_names(bytes(batch), base_offset)
 
 
 def with_odd_names(batch: bytes, base_offset: int = 0) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.structs import TopicPartition
-from odd_batches import PLACEHOLDER, Record, batch_bytes
+from odd_batches import PLACEHOLDER, Record, batch_bytes, transactional
 
 from streams.lenient import KeptRecords, LenientPartitionRecords, install
 
@@ -57,6 +58,26 @@ def test_what_needs_no_leniency_is_read_as_aiokafka_reads_it() -> None:
     raw = batch_bytes(PLAIN) + batch_bytes(PLAIN, 3, base_offset=5)
     theirs = _read(raw, fetcher.PartitionRecords.__mro__[-2])
     assert [_parts(record) for record in _read(raw)] == [_parts(record) for record in theirs]
+
+
+@pytest.mark.parametrize("odd", [PLAIN[:4], ODD], ids=["plain", "odd"])
+def test_what_a_transaction_has_given_up_is_left_out_whatever_its_headers(odd: list[Record]) -> None:
+    aborted, committed = 7, 8
+    raw = (
+        transactional(odd, aborted, 0)
+        + transactional(odd, committed, 4)
+        + transactional(ODD, aborted, 8)
+        + transactional([(struct.pack(">HH", 0, 0), b"", [])], aborted, 12, mark=True)
+        + transactional([(struct.pack(">HH", 0, 1), b"", [])], committed, 13, mark=True)
+        + transactional(odd, aborted, 14)  # another one of the same producer, which it kept
+    )
+    given_up = [(aborted, 0)]
+    place = TopicPartition("t", 0)
+    strict = LenientPartitionRecords(place, KeptRecords(raw), given_up, 0, None, None, True, fetcher.READ_COMMITTED)
+    assert [record.offset for record in strict] == [4, 5, 6, 7, 14, 15, 16, 17]
+    assert strict.next_fetch_offset == 18
+    anything = LenientPartitionRecords(place, KeptRecords(raw), given_up, 0, None, None, True, fetcher.READ_UNCOMMITTED)
+    assert [record.offset for record in anything] == [*range(12), *range(14, 18)]
 
 
 def test_installing_twice_is_installing_once() -> None:

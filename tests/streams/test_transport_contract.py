@@ -83,7 +83,7 @@ SOURCES: dict[str, tuple[Any, str]] = {
 }
 
 #: Methods of the consumer that Faust has none of.
-OUR_OWN = {"_batch_message", "finish", "change_topics", "still_trying"}
+OUR_OWN = {"_batch_message", "finish", "change_topics", "still_trying", "fetch_position", "_is_idle"}
 
 
 def _hash(source: Any) -> str:
@@ -180,6 +180,12 @@ class Bench:
             self.consumer._read_offset[tp] = message.offset
             self.consumer.track_message(message)
         return messages
+
+    def stand(self, highwater: int | None, position: int | None) -> None:
+        """The first partition, alone, ends at *highwater* and is to be fetched from *position*."""
+        self.consumer.assignment = lambda: {TP0}
+        self.consumer.highwater = lambda tp: highwater
+        self.consumer.fetch_position = lambda tp: position
 
     async def commit(self) -> dict[TP, int]:
         """The offsets that a commit sends; none where it sends nothing."""
@@ -383,17 +389,37 @@ def test_a_fetch_that_a_rebalance_overtook_is_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("highwater", "committed", "stalls"),
-    [(10, 10, False), (0, None, False), (10, 4, True), (10, None, True), (None, None, True)],
-    ids=["nothing to read", "empty", "lag", "never committed", "never fetched"],
+    ("highwater", "position", "read", "committed", "stalls"),
+    [
+        (10, 10, 9, 10, False),
+        (0, 0, None, None, False),
+        (10, 10, 8, 9, False),
+        (10, 10, None, None, False),
+        (10, 10, 9, 4, True),
+        (10, 10, 0, None, True),
+        (10, 4, 3, 4, True),
+        (10, None, None, None, True),
+        (None, None, None, None, True),
+    ],
+    ids=[
+        "nothing to read",
+        "empty",
+        "ends with the mark of a transaction",
+        "everything is deleted",
+        "lag",
+        "never committed",
+        "not fetched any more",
+        "no position",
+        "never fetched",
+    ],
 )
 def test_a_partition_that_should_move_and_does_not_ends_the_worker(
-    highwater: int | None, committed: int | None, stalls: bool
+    highwater: int | None, position: int | None, read: int | None, committed: int | None, stalls: bool
 ) -> None:
     async def scene() -> None:
         async with Bench() as bench:
-            bench.consumer.assignment = lambda: {TP0}
-            bench.consumer.highwater = lambda tp: highwater
+            bench.stand(highwater, position)
+            bench.consumer._read_offset[TP0] = read
             bench.consumer._committed_offset[TP0] = committed
             bench.consumer.stall_timeout = 0.05
             await bench.consumer.verify_all_partitions_active()
@@ -405,11 +431,27 @@ def test_a_partition_that_should_move_and_does_not_ends_the_worker(
     asyncio.run(scene())
 
 
+def test_a_partition_whose_agent_still_tries_is_no_stall_until_it_gives_no_sign_any_more() -> None:
+    async def scene() -> None:
+        async with Bench() as bench:
+            bench.stand(1000, 100)
+            bench.consumer.stall_timeout = 0.05
+            for _ in range(6):
+                bench.consumer.still_trying()
+                await bench.consumer.verify_all_partitions_active()
+                await asyncio.sleep(0.03)
+            assert not bench.crashes
+            await asyncio.sleep(0.05)
+            await bench.consumer.verify_all_partitions_active()
+            assert [type(error) for error in bench.crashes] == [StalledPartitionError]
+
+    asyncio.run(scene())
+
+
 def test_a_partition_that_moves_however_slowly_is_no_stall() -> None:
     async def scene() -> None:
         async with Bench() as bench:
-            bench.consumer.assignment = lambda: {TP0}
-            bench.consumer.highwater = lambda tp: 1000
+            bench.stand(1000, 100)
             bench.consumer.stall_timeout = 0.05
             for offset in range(1, 8):
                 bench.consumer._read_offset[TP0] = offset
