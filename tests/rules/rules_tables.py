@@ -1,4 +1,7 @@
-"""Big random tables of a dataset: realistic values, their edges, and what no department should ever send."""
+"""Big random tables of a dataset: realistic values, their edges, and what no department should ever send.
+
+Realistic values and their edges are those of the examples in the rule file, so a new dataset brings its own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from schemas.catalog import Dataset, DatasetField
+from rules.examples import record_of
+from rules.ruleset import DatasetRules
+from schemas.catalog import DatasetField
 from zhida.sample.identifiers import make_id_number, make_uscc
 
 TODAY = date(2026, 6, 30)
@@ -129,11 +134,25 @@ def _common(field: DatasetField, random: Random) -> list[Any]:
     return _TEXTS + _NUMBERS
 
 
-def make_columns(dataset: Dataset, rows: int, random: Random) -> dict[str, list[Any]]:
+def _of_examples(rules: DatasetRules) -> dict[str, list[Any]]:
+    """The distinct values of each field in the examples of its rules."""
+    found: dict[str, dict[Any, None]] = {field.name: {} for field in rules.dataset.fields}
+    for rule in rules.rules:
+        for example in (*rule.passes, *rule.fails):
+            record = record_of(example, rules.dataset)
+            for name in example:
+                found[name][record[name]] = None
+    return {name: list(values) for name, values in found.items()}
+
+
+def make_columns(rules: DatasetRules, rows: int, random: Random) -> dict[str, list[Any]]:
     """*rows* random rows as lists by field; a share of the fields of each row is empty or hostile."""
     columns: dict[str, list[Any]] = {}
-    for field in dataset.fields:
+    examples = _of_examples(rules)
+    for field in rules.dataset.fields:
         common = _common(field, random)
+        if field in rules.dataset.business_fields:
+            common = [*common, *examples[field.name] * 2]
         odd = [*_BLANK, *_HOSTILE] if field.type == "string" else [None]
         if field.name in {"unit", "record_id"}:
             odd = [value for value in odd if value is not None]

@@ -32,7 +32,7 @@ def _parameters(rule: Rule) -> Iterator[dict[str, Any]]:
                 yield {name: None, SWITCHED[name]: bound}
     if rule.kind == "date_order":
         yield {"not_before": check.after, "after": check.not_before}
-    if rule.kind == "enumeration":
+    if rule.kind == "enumeration" and len(check.values) > 1:
         yield from ({"values": tuple(v for v in check.values if v != value)} for value in check.values)
 
 

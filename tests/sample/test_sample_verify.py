@@ -16,6 +16,7 @@ from schemas.batch import VERDICT_COLUMNS
 from schemas.topics import feedback_topic
 from schemas.verdict import Feedback, Violation, feedback_id
 from sinks.models import StoredRecord
+from zhida.sample.records import MAKERS
 from zhida.sample.report import PLACEMENT_SCHEMA
 from zhida.sample.verify import Outcome, VerificationReport, verify
 
@@ -149,8 +150,10 @@ def _failed(report: VerificationReport) -> set[str]:
 def test_a_perfect_outcome_passes_every_check(small: Sample) -> None:
     report = _check(small)
     assert report.ok, report.as_dict()
-    assert len(report.checks) == 3 + 4 + 1
-    assert all(check.expected == check.actual > 0 for check in report.checks)
+    assert len(report.checks) == 3 + len(small.catalog) + 1
+    assert all(check.expected == check.actual for check in report.checks)
+    empty = {check.code for check in report.checks if not check.actual}
+    assert empty == {f"store.{dataset.code}" for dataset in small.catalog if dataset.code not in MAKERS}
 
 
 def test_feedback_that_came_twice_is_as_good_as_once(small: Sample) -> None:
