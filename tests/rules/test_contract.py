@@ -52,7 +52,7 @@ def test_the_client_agrees_on_the_examples_of_every_rule_said_in_cel(code: str) 
 def test_the_client_agrees_on_hostile_records(code: str) -> None:
     rules, client = RULES.dataset(code), Client()
     contract = contract_rules(rules)
-    columns = make_columns(rules.dataset, 4, Random(code))
+    columns = make_columns(rules, 4, Random(code))
     for row in range(4):
         values = {name: column[row] for name, column in columns.items()}
         broken = ours(rules, values)
