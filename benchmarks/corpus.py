@@ -14,6 +14,7 @@ from aiokafka.partitioner import murmur2
 from confluent_kafka import Producer
 
 from benchmarks.source import LOAD, fingerprint
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog
 from schemas.framing import HEADER_SIZE, frame_header
 from schemas.units import Regions, Units
@@ -132,10 +133,11 @@ def load_corpus(folder: Path, records: int, partitions: int) -> Corpus:
 
 
 def _rows(records: int) -> Iterator[tuple[Any, ...]]:
-    catalog = Catalog.load()
+    catalog, units, regions = Catalog.load(), Units.load(), Regions.load()
+    assignments = Assignments.load(catalog, units, regions)
     ids = {dataset.code: _FILE_IDS + number for number, dataset in enumerate(catalog)}
     encoder = MessageEncoder(catalog, ids)
-    for message in generate(SEED, records, catalog, Units.load(), Regions.load(), today(), MIX):
+    for message in generate(SEED, records, catalog, units, regions, assignments, today(), MIX):
         yield _row(message, encoder.value(message))
 
 

@@ -27,9 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import DatasetRules, RuleSet
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog
 from schemas.units import Regions, Units
-from zhida.sample.records import make_valid
+from zhida.sample.records import MAKERS, make_valid
 from zhida.sample.words import Words
 from zhida.sample.world import World
 
@@ -115,11 +116,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     catalog, units = Catalog.load(), Units.load()
-    context = JudgeContext(TODAY, frozenset(unit.code for unit in units))
-    world = World(options.rows, Regions.load(), units, Words.load(), TODAY, Random(6))
+    regions = Regions.load()
+    assignments = Assignments.load(catalog, units, regions)
+    world = World(options.rows, regions, units, assignments, Words.load(), TODAY, Random(6))
     rule_set = RuleSet.load(catalog)
-    chosen = [rules for rules in rule_set if options.dataset in (None, rules.dataset.code)]
-    results = [measure(rules, world, context, options.rows) for rules in chosen]
+    results = []
+    for code in MAKERS:
+        if options.dataset in (None, code):
+            context = JudgeContext(TODAY, units.codes, assignments.units_for(code, TODAY))
+            results.append(measure(rule_set.dataset(code), world, context, options.rows))
     if options.json:
         print(
             orjson.dumps({"rule_set": rule_set.version, "datasets": results}, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -74,7 +74,8 @@ class Rule(BaseModel):
             types = ", ".join(sorted(self.check.types))
             raise ValueError(f"{self.kind} is for fields of type {types}; {self.field} is of type {field.type}")
         when = {name: condition.resolve(known_field(name, dataset)) for name, condition in self.when.items()}
-        return self.model_copy(update={"check": self.check.resolve(field, dataset), "when": when})
+        zh, en = _completed(self.zh, self.en, dataset)
+        return self.model_copy(update={"check": self.check.resolve(field, dataset), "when": when, "zh": zh, "en": en})
 
     def meaning(self) -> dict[str, Any]:
         """Everything that can change a verdict or what is said about it: examples are left out."""
@@ -91,16 +92,20 @@ class RuleFile(BaseModel):
 
 
 class ExampleContext(BaseModel):
-    """The day and the units for which the examples in the rule files are written."""
+    """The day and the units for which the examples in the rule files are written.
+
+    ``units`` are registered, and those in ``assigned`` report every dataset.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     today: date
     units: frozenset[str]
+    assigned: frozenset[str] = frozenset()
 
     def context(self) -> JudgeContext:
         """The same as a judging context."""
-        return JudgeContext(today=self.today, units=self.units)
+        return JudgeContext(today=self.today, units=self.units, assigned=self.assigned)
 
 
 class LibraryFile(BaseModel):
@@ -110,6 +115,14 @@ class LibraryFile(BaseModel):
 
     number: int = Field(ge=1)
     examples: ExampleContext
+
+
+def _completed(zh: str, en: str, dataset: Dataset) -> tuple[str, str]:
+    """The messages with what the catalog knows: ``{dataset}`` is its title, ``{contact}`` who answers for it."""
+    contact = " ".join(filter(None, (dataset.owner, dataset.contact)))
+    zh = zh.replace("{dataset}", dataset.zh).replace("{contact}", contact or "省信用办（省级公共信用工作主管部门）")
+    en = en.replace("{dataset}", dataset.en).replace("{contact}", contact or "the credit office of the province")
+    return zh, en
 
 
 def said(message: str) -> str:

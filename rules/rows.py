@@ -33,7 +33,7 @@ def compile_rows(dataset: Dataset, rules: tuple[Rule, ...]) -> RowFunction:
     lines = [
         "def judge(record, context):",
         f"    {', '.join(names.local(field) for field in read)}, _ = fields(record)",
-        "    today, units = context.today, context.units",
+        "    today, units, assigned = context.today, context.units, context.assigned",
         "    broken = None",
     ]
     for number, rule in enumerate(rules):
@@ -52,7 +52,7 @@ def compile_rule(dataset: Dataset, rule: Rule) -> tuple[tuple[str, ...], RuleFun
     values = "".join(f", {names.local(field)}" for field in read)
     lines = [
         "def failing(columns, places, context):",
-        "    today, units = context.today, context.units",
+        "    today, units, assigned = context.today, context.units, context.assigned",
         "    rows = zip(places, *(map(column.__getitem__, places) for column in columns))",
         f"    return [at for at{values} in rows if {failing_source(dataset, rule, names)}]",
     ]

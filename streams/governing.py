@@ -15,6 +15,7 @@ import structlog
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import RuleSet
+from schemas.assignments import Assignments
 from schemas.catalog import Dataset
 from schemas.units import Units
 from schemas.verdict import QUARANTINE_REASONS, Feedback, Verdict, Violation, feedback_id
@@ -78,12 +79,20 @@ class Governor:
     """Judges batches of one dataset with one rule set."""
 
     def __init__(
-        self, dataset: Dataset, rule_set: RuleSet, units: Units, codecs: CodecCache, *, max_record_bytes: int
+        self,
+        dataset: Dataset,
+        rule_set: RuleSet,
+        units: Units,
+        assignments: Assignments,
+        codecs: CodecCache,
+        *,
+        max_record_bytes: int,
     ) -> None:
         self.dataset = dataset
         #: Where schemas that this governor does not know yet are learnt.
         self.codecs = codecs
-        self._units = frozenset(unit.code for unit in units)
+        self._units = units.codes
+        self._assignments = assignments
         self._rules = rule_set.dataset(dataset.code)
         self._version = rule_set.version
         self._decoder = BatchDecoder(dataset, codecs, max_record_bytes=max_record_bytes)
@@ -136,7 +145,8 @@ class Governor:
         """The violations by row, and the records that the rules themselves fail on."""
         today = datetime.fromtimestamp(governed_at / 1000, UTC).astimezone(CHINA).date()
         if self._context.today != today:
-            self._context = JudgeContext(today=today, units=self._units)
+            assigned = self._assignments.units_for(self.dataset.code, today)
+            self._context = JudgeContext(today=today, units=self._units, assigned=assigned)
         if decoded.frame is None:
             return self._judge_rows(decoded, decoded.records)
         try:

@@ -15,6 +15,7 @@ import orjson
 import polars as pl
 
 from dashboards.broker import KafkaBroker
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog
 from schemas.units import Regions, Units
 from sinks.read import CreditStore, HotCache
@@ -56,7 +57,9 @@ def prepare(settings: Settings, records: int, seed: int, today: date, progress: 
     oversize = max(1_200_000, settings.max_record_bytes + 100_000)
     shares = FaultShares(oversize=oversize)
     messages: list[SampleMessage] = []
-    for message in oracle.watch(generate(seed, records, catalog, Units.load(), Regions.load(), today, shares)):
+    units, regions = Units.load(), Regions.load()
+    assignments = Assignments.load(catalog, units, regions)
+    for message in oracle.watch(generate(seed, records, catalog, units, regions, assignments, today, shares)):
         messages.append(message)
         if len(messages) % 1000 == 0:
             progress(len(messages))

@@ -19,6 +19,7 @@ import orjson
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import RuleSet
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog, Dataset
 from schemas.connection import KafkaConnection
 from schemas.framing import HEADER_SIZE, frame_header, schema_id_of
@@ -32,7 +33,7 @@ from schemas.topics import (
     VIOLATIONS_HEADER,
     feedback_topic,
 )
-from schemas.units import Units
+from schemas.units import Regions, Units
 from schemas.verdict import (
     FEEDBACK_SCHEMA,
     FEEDBACK_SUBJECT,
@@ -108,6 +109,8 @@ class Job:
         self._shared = shared
         self._rules = shared.rule_set.dataset(dataset.code)
         self._judge = self._rules.judge_row
+        assigned = shared.assignments.units_for(dataset.code, shared.today)
+        self._context = JudgeContext(today=shared.today, units=shared.units, assigned=assigned)
         self._schemas: dict[int, Any] = {}
 
     def decode(self, value: bytes | None) -> tuple[int, dict[str, Any]]:
@@ -134,7 +137,7 @@ class Job:
 
     def judge(self, record: Mapping[str, Any]) -> tuple[Violation, ...]:
         """What the record breaks."""
-        return self._judge(record, self._shared.context)
+        return self._judge(record, self._context)
 
     def _learn(self, schema_id: int) -> Any:
         try:
@@ -268,9 +271,11 @@ class Shared:
         self.feedback_header = frame_header(self.registry.register(FEEDBACK_SUBJECT, FEEDBACK_SCHEMA))
         self.rule_set = RuleSet.load(catalog)
         self.version = self.rule_set.version
-        self.units = frozenset(unit.code for unit in Units.load())
+        units = Units.load()
+        self.units = units.codes
+        self.assignments = Assignments.load(catalog, units, Regions.load())
         # A process that lives for minutes: the day is taken once.
-        self.context = JudgeContext(today=datetime.now(UTC).astimezone(_CHINA).date(), units=self.units)
+        self.today = datetime.now(UTC).astimezone(_CHINA).date()
         self.catalog = catalog
 
     def jobs(self, orders: Orders) -> dict[str, Job]:

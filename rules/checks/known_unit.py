@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import polars as pl
-
 from rules.checks.base import Check, JudgeContext, RowNames, Screen
+from rules.strings import Mask, StringColumn
 from schemas.catalog import DatasetField
 
 
@@ -18,8 +17,13 @@ class KnownUnit(Check):
 
     def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Not registered, or null."""
-        units = pl.Series(sorted(context.units), dtype=pl.String())
-        return ~pl.col(field.name).is_in(units.implode(), nulls_equal=True)
+        units = context.units
+
+        def unknown(strings: StringColumn) -> Mask:
+            mask = strings.where(lambda unit: unit not in units)
+            return mask if strings.nulls is None else mask | strings.nulls
+
+        return unknown
 
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Not registered, or null."""

@@ -14,9 +14,10 @@ from connectors.file.json_reader import JsonReader
 from connectors.file.source import examine, open_text
 from rules.checks.base import JudgeContext
 from rules.ruleset import RuleSet
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog
 from schemas.rowcodec import RowCodec
-from schemas.units import Units
+from schemas.units import Regions, Units
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 UNIT = "11320100010564360Y"
@@ -36,7 +37,9 @@ def test_the_example_files_hold_good_rejected_and_refused_records_as_the_pages_s
     dataset, rules = catalog[code], RuleSet.load(catalog).dataset(code)
     codec = RowCodec(dataset, 1, dataset.avro_schema)
     encoder = Encoder(dataset, codec, UNIT, 1_764_000_000_000, 1_000_000)
-    context = JudgeContext(date(2026, 1, 1), frozenset(unit.code for unit in Units.load()))
+    units, day = Units.load(), date(2026, 1, 1)
+    assigned = Assignments.load(catalog, units, Regions.load()).units_for(code, day)
+    context = JudgeContext(day, units.codes, assigned)
     found = []
     source = examine(EXAMPLES / name)
     with open_text(source) as opened:

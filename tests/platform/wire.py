@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog, Dataset
 from schemas.topics import GOVERN_GROUP, QUARANTINE_TOPIC, VERDICT_HEADER, feedback_topic
 from schemas.units import Regions, Units
@@ -62,7 +63,9 @@ class Wire:
         """*count* records that break no rule, different ones with every call."""
         seed = secrets.randbits(30)
         today = datetime.now(UTC).date()
-        made = generate(seed, count * 6 + 60, self.catalog, Units.load(), Regions.load(), today, NO_FAULTS)
+        units, regions = Units.load(), Regions.load()
+        assignments = Assignments.load(self.catalog, units, regions)
+        made = generate(seed, count * 6 + 60, self.catalog, units, regions, assignments, today, NO_FAULTS)
         return [message for message in made if message.dataset == dataset][:count]
 
     def send(

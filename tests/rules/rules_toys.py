@@ -16,7 +16,8 @@ from schemas.verdict import Violation
 
 TODAY = date(2026, 6, 30)
 UNIT = "11320000014000028X"
-CONTEXT = JudgeContext(TODAY, frozenset({UNIT, "11320100014001004U"}))
+UNASSIGNED = "11320100014001004U"
+CONTEXT = JudgeContext(TODAY, units=frozenset({UNIT, UNASSIGNED}), assigned=frozenset({UNIT}))
 
 TOY = Dataset.model_validate(
     {

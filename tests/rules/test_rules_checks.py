@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rules_toys import TODAY, UNIT, judge_both, one_rule, record
+from rules_toys import CONTEXT, TODAY, TOY, UNASSIGNED, UNIT, judge_both, one_rule, record, write_library
 
 from rules.checks import kinds
+from rules.checks.base import JudgeContext
+from rules.ruleset import RuleSet
+from schemas.catalog import Catalog
 
 BLANKS = [None, "", " ", "\t\r\n", "\u3000\u2003\xa0", "\x1c\x1d\x1e\x1f"]
 
@@ -66,7 +69,8 @@ CASES: list[tuple[str, str, str, list[Any], list[Any]]] = [
         [date(2025, 12, 31), date(2026, 2, 1), date(1, 1, 1), date(9999, 12, 31)],
     ),
     ("not_future", "DAY", "", [None, TODAY, date(1, 1, 1)], [date(2026, 7, 1), date(9999, 12, 31)]),
-    ("known_unit", "unit", "", [UNIT, "11320100014001004U"], ["", " ", f"{UNIT} ", "未知单位"]),
+    ("known_unit", "unit", "", [UNIT, UNASSIGNED], [None, "", " ", f"{UNIT} ", "未知单位"]),
+    ("assigned_unit", "unit", "", [UNIT, None, "", " ", f"{UNASSIGNED} ", "未知单位"], [UNASSIGNED]),
     (
         "uscc",
         "CODE",
@@ -157,6 +161,35 @@ def test_a_withdrawal_is_only_asked_for_its_unit(tmp_path: Path) -> None:
     assert judge_both(one_rule(tmp_path, "NAME", "required"), record(deleted=True)) == [()]
     (found,) = judge_both(one_rule(tmp_path, "unit", "known_unit"), record(deleted=True, unit="x"))
     assert [violation.rule for violation in found] == ["toy.unit.known_unit"]
+    (found,) = judge_both(one_rule(tmp_path, "unit", "assigned_unit"), record(deleted=True, unit=UNASSIGNED))
+    assert [violation.rule for violation in found] == ["toy.unit.assigned_unit"]
+
+
+def test_where_nobody_is_said_to_be_assigned_nobody_may_report(tmp_path: Path) -> None:
+    nobody = JudgeContext(TODAY, CONTEXT.units)
+    (found,) = judge_both(one_rule(tmp_path, "unit", "assigned_unit"), record(), context=nobody)
+    assert [violation.rule for violation in found] == ["toy.unit.assigned_unit"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "contact", "zh", "en"),
+    [
+        ("省示例厅", "000-00000001", "请联系省示例厅 000-00000001", "ask 省示例厅 000-00000001"),
+        ("", "", "请联系省信用办（省级公共信用工作主管部门）", "ask the credit office of the province"),
+    ],
+)
+def test_a_message_names_the_dataset_and_whom_to_ask(
+    tmp_path: Path, owner: str, contact: str, zh: str, en: str
+) -> None:
+    folder = write_library(
+        tmp_path,
+        "  - {id: toy.unit.assigned_unit, kind: assigned_unit, field: unit, dimension: conformity, severity: reject, "
+        'zh: "{dataset}：请联系{contact}", en: "{dataset}: ask {contact}"}\n',
+    )
+    toy = TOY.model_copy(update={"owner": owner, "contact": contact})
+    rules = RuleSet.load(Catalog({"toy": toy}), folder).dataset("toy")
+    ((violation,),) = judge_both(rules, record(unit=UNASSIGNED))
+    assert (violation.message_zh, violation.message_en) == (f"玩具：{zh}", f"Toy: {en}")
 
 
 def test_an_empty_batch_breaks_nothing(tmp_path: Path) -> None:

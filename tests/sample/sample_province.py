@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog
 from schemas.units import Regions, Units
 from zhida.sample.generate import FaultShares, generate
@@ -23,6 +24,7 @@ class Sample:
     catalog: Catalog
     units: Units
     regions: Regions
+    assignments: Assignments
     messages: list[SampleMessage]
     answers: Answers
 
@@ -30,5 +32,6 @@ class Sample:
 def make_sample(records: int, seed: int = 5, shares: FaultShares = SHARES) -> Sample:
     catalog, units, regions = Catalog.load(), Units.load(), Regions.load()
     oracle = Oracle(catalog, PII_KEY)
-    messages = list(oracle.watch(generate(seed, records, catalog, units, regions, TODAY, shares)))
-    return Sample(catalog, units, regions, messages, oracle.answers())
+    assignments = Assignments.load(catalog, units, regions)
+    messages = list(oracle.watch(generate(seed, records, catalog, units, regions, assignments, TODAY, shares)))
+    return Sample(catalog, units, regions, assignments, messages, oracle.answers())

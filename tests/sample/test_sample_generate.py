@@ -12,6 +12,7 @@ from sample_province import PII_KEY, RECORDS, SHARES, TODAY, Sample, make_sample
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import RuleSet
+from schemas.catalog import Catalog
 from schemas.framing import schema_id_of
 from schemas.protect import subject_of
 from schemas.rowcodec import RecordError, RowCodec
@@ -23,15 +24,16 @@ from zhida.sample.lives import LIVES
 from zhida.sample.message import UNREGISTERED_ID, MessageEncoder, SampleMessage
 from zhida.sample.oracle import Answers
 from zhida.sample.population import Population
+from zhida.sample.records import MAKERS
 
-SCHEMA_IDS = {"abnormal_operation": 11, "administrative_licence": 12, "administrative_penalty": 13, "legal_person": 14}
+SCHEMA_IDS = {dataset.code: number for number, dataset in enumerate(Catalog.load(), start=11)}
 
 
 def test_the_same_seed_makes_the_same_messages_and_another_seed_others(sample: Sample) -> None:
     encoder = MessageEncoder(sample.catalog, SCHEMA_IDS)
 
     def sent(seed: int) -> list[tuple[Any, ...]]:
-        made = generate(seed, 1500, sample.catalog, sample.units, sample.regions, TODAY, SHARES)
+        made = generate(seed, 1500, sample.catalog, sample.units, sample.regions, sample.assignments, TODAY, SHARES)
         return [(m.seq, m.dataset, m.key, encoder.value(m), m.expected, m.standing) for m in made]
 
     assert sent(1) == sent(1)
@@ -62,17 +64,20 @@ def test_shares_are_as_asked(sample: Sample) -> None:
 
 
 def test_without_faults_every_message_is_a_plain_accepted_report(sample: Sample) -> None:
-    made = list(generate(3, 500, sample.catalog, sample.units, sample.regions, TODAY, NO_FAULTS))
+    made = list(generate(3, 500, sample.catalog, sample.units, sample.regions, sample.assignments, TODAY, NO_FAULTS))
     assert {(m.expected.verdict, m.trait, m.standing) for m in made} == {("accepted", "report", True)}
 
 
 def test_shares_that_need_more_messages_than_there_are_are_refused(sample: Sample) -> None:
     with pytest.raises(ValueError, match="need"):
-        generate(1, 10, sample.catalog, sample.units, sample.regions, TODAY, type(SHARES)(rejected=2.0))
+        generate(
+            1, 10, sample.catalog, sample.units, sample.regions, sample.assignments, TODAY, type(SHARES)(rejected=2.0)
+        )
 
 
 def test_every_rule_has_a_fault_and_every_fault_its_rule_with_the_same_severity(sample: Sample) -> None:
-    library = {rule.id: rule.severity for dataset in RuleSet.load(sample.catalog) for rule in dataset.rules}
+    rules = RuleSet.load(sample.catalog)
+    library = {rule.id: rule.severity for code in MAKERS for rule in rules.dataset(code).rules}
     faults = {fault.rule: fault.severity for table in all_faults().values() for fault in table}
     assert faults == library
 
@@ -88,13 +93,18 @@ def test_every_rule_and_every_reason_for_quarantine_occurs_in_a_sample(sample: S
 @pytest.mark.parametrize(("seed", "today"), [(21, date(2026, 1, 1)), (22, date(2028, 2, 29)), (23, date(2026, 12, 31))])
 def test_the_rules_agree_with_the_oracle_on_every_record(sample: Sample, seed: int, today: date) -> None:
     rules = RuleSet.load(sample.catalog)
-    units = frozenset(unit.code for unit in sample.units)
     # A run that begins before midnight is judged on the next day.
-    days = (JudgeContext(today=today, units=units), JudgeContext(today=today + timedelta(days=1), units=units))
-    for message in generate(seed, 6000, sample.catalog, sample.units, sample.regions, today, SHARES):
+    days = {
+        (code, late): JudgeContext(day, sample.units.codes, sample.assignments.units_for(code, day))
+        for code in MAKERS
+        for late, day in enumerate((today, today + timedelta(days=1)))
+    }
+    for message in generate(
+        seed, 6000, sample.catalog, sample.units, sample.regions, sample.assignments, today, SHARES
+    ):
         if message.record is None:
             continue
-        violations = rules.dataset(message.dataset).judge_row(message.record, days[message.seq % 2])
+        violations = rules.dataset(message.dataset).judge_row(message.record, days[message.dataset, message.seq % 2])
         assert {violation.rule for violation in violations} == message.expected.rules, message
         rejected = any(violation.severity == "reject" for violation in violations)
         assert message.expected.verdict == ("rejected" if rejected else "suspect" if violations else "accepted")

@@ -41,7 +41,7 @@ def kafka(stack: RunningStack, sample: Sample) -> KafkaConnection:
 
 
 def _messages(sample: Sample, records: int = 2000) -> list[SampleMessage]:
-    return list(generate(31, records, sample.catalog, sample.units, sample.regions, TODAY, SHARES))
+    return list(generate(31, records, sample.catalog, sample.units, sample.regions, sample.assignments, TODAY, SHARES))
 
 
 def _read_back(kafka: KafkaConnection, placements: pl.DataFrame) -> dict[int, tuple[bytes | None, bytes | None]]:

@@ -11,6 +11,7 @@ import pytest
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import DatasetRules, Judgement, RuleSet
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog, Dataset
 from schemas.framing import frame_header
 from schemas.registry.client import RegistryUnavailable, UnknownSchema
@@ -24,7 +25,8 @@ from streams.outputs import _accepted, _kept
 from zhida.sample.generate import NO_FAULTS, generate
 from zhida.sample.message import MessageEncoder, SampleMessage
 
-CATALOG, UNITS = Catalog.load(), Units.load()
+CATALOG, UNITS, REGIONS = Catalog.load(), Units.load(), Regions.load()
+ASSIGNMENTS = Assignments.load(CATALOG, UNITS, REGIONS)
 DATASET = CATALOG["administrative_penalty"]
 TODAY = date(2026, 9, 1)
 NOW = int(datetime(2026, 9, 1, 4, tzinfo=UTC).timestamp() * 1000)
@@ -64,7 +66,7 @@ class Report:
 def _governor(schemas: Schemas | None = None, rules: RuleSet | None = None, dataset: Dataset = DATASET) -> Governor:
     codecs = CodecCache(schemas or Schemas())
     codecs.learn(dataset, IDS[dataset.code])
-    return Governor(dataset, rules or RuleSet.load(CATALOG), UNITS, codecs, max_record_bytes=1 << 20)
+    return Governor(dataset, rules or RuleSet.load(CATALOG), UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20)
 
 
 def _judge(governor: Governor, reports: list[Report], refused: dict[int, tuple[str, str]] | None = None) -> Outcome:
@@ -73,7 +75,7 @@ def _judge(governor: Governor, reports: list[Report], refused: dict[int, tuple[s
 
 @pytest.fixture(scope="module")
 def sound() -> list[SampleMessage]:
-    made = generate(5, 1200, CATALOG, UNITS, Regions.load(), TODAY, NO_FAULTS)
+    made = generate(5, 1200, CATALOG, UNITS, REGIONS, ASSIGNMENTS, TODAY, NO_FAULTS)
     return [message for message in made if message.dataset == DATASET.code]
 
 
@@ -166,7 +168,7 @@ def test_while_the_registry_is_away_nothing_is_judged_and_nothing_is_set_apart(r
     schemas = Schemas()
     schemas.reachable = False
     codecs = CodecCache(schemas)
-    governor = Governor(DATASET, RuleSet.load(CATALOG), UNITS, codecs, max_record_bytes=1 << 20)
+    governor = Governor(DATASET, RuleSet.load(CATALOG), UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20)
     for batch in (reports[:5], reports):
         with pytest.raises(UnknownIdsError) as unknown:
             _judge(governor, batch)

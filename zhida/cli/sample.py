@@ -43,16 +43,18 @@ def generate(
 
     例 Example: zhida sample generate --records 10000 --seed 7 --out 样例 --faults rejected=0.1,suspect=0.05
     """
+    from schemas.assignments import Assignments
     from schemas.catalog import Catalog
     from schemas.units import Regions
     from zhida.sample.files import made_with, shares_from_text, write_sample
     from zhida.sample.generate import generate as make
 
     shares = shares_from_text(faults)
-    catalog = Catalog.load()
+    catalog, units, regions = Catalog.load(), load_units(), Regions.load()
+    assignments = Assignments.load(catalog, units, regions)
     day = today.date() if today else _today_in_china()
     try:
-        messages = make(seed, records, catalog, load_units(), Regions.load(), day, shares)
+        messages = make(seed, records, catalog, units, regions, assignments, day, shares)
     except ValueError as error:
         raise UserError(f"比例过大：{error}", str(error), "--faults …", ExitCode.USAGE) from error
     summary = write_sample(out, messages, catalog, load_settings().pii_key(), made_with(seed, records, day, shares))

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from rules.ruleset import RuleSet
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog
 from schemas.framing import frame_header
 from schemas.registry.client import RegistryClient, UnknownSubject
 from schemas.topics import GOVERN_GROUP
-from schemas.units import Units
+from schemas.units import Regions, Units
 from schemas.verdict import FEEDBACK_SCHEMA, FEEDBACK_SUBJECT
 from streams.app import Tuning, build_app, run_app
 from streams.decoding import CodecCache
@@ -57,13 +58,15 @@ async def run_govern(context: RoleContext) -> None:
     settings = context.settings
     kafka = settings.kafka()
     catalog, units = Catalog.load(), Units.load()
+    assignments = Assignments.load(catalog, units, Regions.load())
     registry = RegistryClient(settings.registry())
     feedback_id = await asyncio.to_thread(registry.register, FEEDBACK_SUBJECT, FEEDBACK_SCHEMA)
     codecs = CodecCache(registry)
     rule_set = RuleSet.load(catalog)
     limit = settings.max_record_bytes
     governors = {
-        dataset.report_topic: Governor(dataset, rule_set, units, codecs, max_record_bytes=limit) for dataset in catalog
+        dataset.report_topic: Governor(dataset, rule_set, units, assignments, codecs, max_record_bytes=limit)
+        for dataset in catalog
     }
     await asyncio.to_thread(_warm_up, governors.values(), codecs, registry)
     name = client_id("govern")

@@ -6,7 +6,7 @@ an independent witness. A test fails when the library has a rule without a fault
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -31,6 +31,8 @@ class Draw:
 
     random: Random
     today: date
+    #: By dataset, registered units that have no assignment for it.
+    unassigned: Mapping[str, Sequence[str]]
 
 
 #: Spoils the record and returns the fields' other rules that break along with the fault's own.
@@ -83,6 +85,7 @@ class FaultTable:
     def envelope(self) -> None:
         """Add the faults that every dataset can have."""
         self.add("unit.known_unit", unknown_unit)
+        self.add("unit.assigned_unit", unassigned_unit(self.dataset))
         self.add("record_id.required", one_of("record_id", "", " ", " 　"))
         self.add("version.range", one_of("version", 0, -1, -(2**40)))
 
@@ -194,6 +197,16 @@ def unknown_unit(record: Record, draw: Draw) -> Sequence[str]:
     """A unit that is not registered on the platform."""
     record["unit"] = draw.random.choice(UNKNOWN_UNITS)
     return ()
+
+
+def unassigned_unit(dataset: str) -> Spoil:
+    """A unit that is registered and has no assignment for *dataset*."""
+
+    def spoil(record: Record, draw: Draw) -> Sequence[str]:
+        record["unit"] = draw.random.choice(draw.unassigned[dataset])
+        return ()
+
+    return spoil
 
 
 def decimals(*texts: str) -> tuple[Decimal, ...]:

@@ -10,6 +10,7 @@ from itertools import cycle
 from random import Random
 from typing import Any
 
+from schemas.assignments import Assignments
 from schemas.catalog import Catalog, Dataset
 from schemas.units import Regions, Units
 from zhida.sample.fault_tables import all_faults
@@ -78,6 +79,7 @@ def generate(
     catalog: Catalog,
     units: Units,
     regions: Regions,
+    assignments: Assignments,
     today: date,
     faults: FaultShares | None = None,
 ) -> Iterator[SampleMessage]:
@@ -90,7 +92,7 @@ def generate(
     shares = faults or FaultShares()
     lives = plan_lives(records, shares.wanted(records), random)
     words = Words.load()
-    world = World(records // _RECORDS_PER_SUBJECT, regions, units, words, today, random)
+    world = World(records // _RECORDS_PER_SUBJECT, regions, units, assignments, words, today, random)
     return _in_order(lives, _LifeMaker(world, catalog, random, shares))
 
 
@@ -121,7 +123,7 @@ class _LifeMaker:
     def __init__(self, world: World, catalog: Catalog, random: Random, shares: FaultShares) -> None:
         self.random = random
         self._world = world
-        self._draw = Draw(random, world.days.today)
+        self._draw = Draw(random, world.days.today, world.unassigned)
         self._datasets = {dataset.code: dataset for dataset in catalog if dataset.code in MAKERS}
         self._names = tuple(self._datasets)
         self._weights = [DATASET_WEIGHTS[name] for name in self._names]
@@ -222,9 +224,10 @@ class _LifeMaker:
     ) -> SampleMessage:
         record = draft.record
         sender = base["unit"]
-        # A unit that is not registered may still send with the key of one that is.
+        # A record in another's name may still have the key of the unit that sends it. The unit that the record names is
+        # told where it exists, else the one of the key.
         named = record["unit"] if record["unit"] == sender or self.random.random() < 0.7 else sender
-        told = sender if sender in (record["unit"], named) else None
+        told = next((code for code in (record["unit"], named) if code in self._world.units), None)
         return SampleMessage(
             seq=-1,
             dataset=dataset,

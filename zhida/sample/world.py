@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
+from schemas.assignments import Assignments
 from schemas.units import Region, Regions, Unit, Units
 from zhida.sample.population import Population, Subject
 from zhida.sample.words import Words
 
-#: Department lines that report each dataset, the first ones in every county and city, the rest in some.
+#: Department lines that report each dataset in every county and city; of the others that are assigned it, some do.
 _EVERYWHERE = {
     "legal_person": ("市场监管", "行政审批"),
     "administrative_licence": ("行政审批",),
@@ -43,7 +44,16 @@ class Days:
 class World:
     """Everything that record makers draw from."""
 
-    def __init__(self, size: int, regions: Regions, units: Units, words: Words, today: date, random: Random) -> None:
+    def __init__(
+        self,
+        size: int,
+        regions: Regions,
+        units: Units,
+        assignments: Assignments,
+        words: Words,
+        today: date,
+        random: Random,
+    ) -> None:
         self.words = words
         self.regions = regions
         self.units = units
@@ -52,10 +62,19 @@ class World:
         self._numbers: dict[tuple[str, str], int] = defaultdict(int)
         self._fresh = iter(self.population.registered)
         by_place: dict[tuple[str, str], list[Unit]] = defaultdict(list)
+        assigned = {dataset: assignments.units_for(dataset, today) for dataset in _EVERYWHERE}
         for unit in units:
             for dataset, everywhere in _EVERYWHERE.items():
+                if unit.code not in assigned[dataset]:
+                    continue
                 if unit.line in everywhere or (self._reports(unit, dataset) and random.random() < _SOME):
                     by_place[dataset, unit.region].append(unit)
+        # Not assigned tomorrow either: a run that begins before midnight is judged on the next day.
+        tomorrow = today + timedelta(days=1)
+        #: By dataset, the units that are registered and may not report it.
+        self.unassigned = {
+            dataset: tuple(sorted(units.codes - assignments.units_for(dataset, tomorrow))) for dataset in _EVERYWHERE
+        }
         self._reporters = {
             (dataset, county.code): _jurisdiction(county, by_place, dataset)
             for dataset in _EVERYWHERE
