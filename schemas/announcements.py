@@ -175,6 +175,11 @@ class Follower:
         """Begin to read; the topics must exist."""
         self._thread.start()
 
+    @property
+    def caught_up(self) -> bool:
+        """True when all that was there at the start has been told."""
+        return self._read.is_set()
+
     def wait_until_read(self, timeout: float) -> None:
         """Return when all that was there at the start has been told; raises AnnouncementError after *timeout* s."""
         if not self._read.wait(timeout):

@@ -40,15 +40,36 @@ async def evict(kafka: KafkaConnection, groups: Iterable[str], client_suffix: st
     return removed
 
 
+async def clients_of(kafka: KafkaConnection, groups: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The client ids of the members that the broker counts in each of *groups*; raises aiokafka's errors."""
+    admin = AIOKafkaAdminClient(**kafka.aiokafka(), client_id="zhida-supervisor", request_timeout_ms=5000)
+    await admin.start()
+    try:
+        found = {}
+        for group in groups:
+            coordinator = await admin.find_coordinator(group)
+            found[group] = frozenset(_client_of(member) for member in await _member_ids(admin, group, coordinator))
+        return found
+    finally:
+        await admin.close()
+
+
 async def _evict_from(admin: AIOKafkaAdminClient, group: str, client_suffix: str) -> int:
     coordinator = await admin.find_coordinator(group)
     removed = 0
-    for response in await admin.describe_consumer_groups([group], coordinator):
-        for description in response.to_object()["groups"]:
-            for member in description["members"]:
-                # Brokers name a member <client id>-<uuid>; the embedded one does not give the client id itself.
-                if member["member_id"][:-_UUID_SIZE].endswith(client_suffix):
-                    request = LeaveGroupRequest(group, member["member_id"])
-                    await admin._send_request(request, coordinator)
-                    removed += 1
+    for member in await _member_ids(admin, group, coordinator):
+        if _client_of(member).endswith(client_suffix):
+            await admin._send_request(LeaveGroupRequest(group, member), coordinator)
+            removed += 1
     return removed
+
+
+async def _member_ids(admin: AIOKafkaAdminClient, group: str, coordinator: int) -> list[str]:
+    responses = await admin.describe_consumer_groups([group], coordinator)
+    descriptions = (one for response in responses for one in response.to_object()["groups"])
+    return [member["member_id"] for description in descriptions for member in description["members"]]
+
+
+def _client_of(member_id: str) -> str:
+    """Brokers name a member <client id>-<uuid>; the embedded one does not give the client id itself."""
+    return member_id[:-_UUID_SIZE]

@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     cache_dir: Path | None = _setting(
         None, "下载缓存目录", "Kafka's jars and ClickHouse's library; default: `${XDG_CACHE_HOME:-~/.cache}/zhida`.")
 
+    # -- catalog and rules ------------------------------------------------------------------------------------------
+    catalog_dir: Path | None = _setting(
+        None, "目录文件所在目录", "Folder with `datasets/`, `extensions/`, `assignments/` and `data/` that "
+        "`zhida catalog publish` reads; default: the catalog that comes with Zhida.")
+    rules_dir: Path | None = _setting(
+        None, "规则文件所在目录", "Folder of the rule library's files; default: the library that comes with Zhida.")
+
     # -- Kafka ------------------------------------------------------------------------------------------------------
     kafka_bootstrap: str | None = _setting(
         None, "Kafka 地址", "`host:port,host:port`. Default: the broker of the local stack in `data_dir`.")

@@ -29,6 +29,7 @@ In `zhida.toml`, name the files: `pii_key_file`, `api_token_file`.
 """
 _SECTIONS = {
     "ZHIDA_PROFILE": "The whole 总体",
+    "ZHIDA_CATALOG_DIR": "Catalog and rules 目录与规则",
     "ZHIDA_KAFKA_BOOTSTRAP": "Kafka",
     "ZHIDA_REDIS_URL": "Redis",
     "ZHIDA_CLICKHOUSE_HOST": "ClickHouse",

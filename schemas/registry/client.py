@@ -191,15 +191,20 @@ class RegistryClient:
 
     def latest(self, subject: str) -> RegisteredSchema:
         """The newest version of *subject*; raises UnknownSubject."""
-        answer = self._ask("GET", f"/subjects/{_quoted(subject)}/versions/latest")
-        return RegisteredSchema(
-            subject=answer["subject"],
-            version=answer["version"],
-            id=answer["id"],
-            schema=_parsed(answer["schema"]),
-            metadata=answer.get("metadata"),
-            rule_set=answer.get("ruleSet"),
-        )
+        return _registered(self._ask("GET", f"/subjects/{_quoted(subject)}/versions/latest"))
+
+    def look_up(
+        self, subject: str, schema: dict[str, Any] | list[Any] | str, *, rule_set: dict[str, Any] | None = None
+    ) -> RegisteredSchema | None:
+        """The version of *subject* that is *schema*, with *rule_set* where one is given; None when there is none."""
+        body: dict[str, Any] = {"schema": _text(schema)}
+        if rule_set is not None:
+            body["ruleSet"] = rule_set
+        try:
+            answer = self._ask("POST", f"/subjects/{_quoted(subject)}", body)
+        except (UnknownSubject, UnknownSchema):
+            return None
+        return _registered(answer)
 
     def compatible(self, subject: str, schema: dict[str, Any] | list[Any] | str) -> Compatibility:
         """Whether *schema* could be registered under *subject* now; a new subject takes anything."""
@@ -264,6 +269,17 @@ def _answer(response: httpx.Response, path: str) -> Any:
     code = parsed.get("error_code", response.status_code) if isinstance(parsed, dict) else response.status_code
     message = f"{path}: {parsed.get('message', '') if isinstance(parsed, dict) else ''} ({code})"
     raise _exception_for(response.status_code, code)(message)
+
+
+def _registered(answer: Any) -> RegisteredSchema:
+    return RegisteredSchema(
+        subject=answer["subject"],
+        version=answer["version"],
+        id=answer["id"],
+        schema=_parsed(answer["schema"]),
+        metadata=answer.get("metadata"),
+        rule_set=answer.get("ruleSet"),
+    )
 
 
 def _exception_for(status: int, code: int) -> type[RegistryClientError]:

@@ -7,13 +7,16 @@ catalog keeps its column, and a field whose type changed is an error that names 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 
 from schemas.catalog import Catalog
+from schemas.connection import ClickHouseConnection
 from sinks.base import MigrationError
-from sinks.clickhouse.engine import explained, fetch, hexed, qualified
+from sinks.clickhouse.engine import explained, fetch, hexed, open_client, qualified
 from sinks.clickhouse.tables import LAYOUT, LAYOUT_PREFIX, Table, tables
 
 #: The oldest server whose FINAL reads deleted rows and skips indexes as the read side needs it.
@@ -25,26 +28,61 @@ def migrate(client: Client, database: str, catalog: Catalog) -> list[str]:
 
     Raises MigrationError when the server is too old, or what is stored cannot be written to any more.
     """
-    _check_server(client)
     done: list[str] = []
-    with explained("migration"):
-        if not fetch(
-            client, "SELECT 1 FROM system.databases WHERE name = unhex({db:String})", {"db": hexed(database)}
-        ).height:
-            _run(client, f"CREATE DATABASE IF NOT EXISTS {quote_identifier(database)}", done)
-        for table in tables(catalog):
-            stored = _stored_columns(client, database, table.name)
-            if not stored:
-                _run(client, _create(database, table), done)
-                stored = _stored_columns(client, database, table.name)
-            _check_layout(client, database, table)
-            for column, kind in missing_columns(table, stored).items():
-                _run(
-                    client,
-                    f"ALTER TABLE {qualified(database, table.name)} ADD COLUMN IF NOT EXISTS {_column(column, kind)}",
-                    done,
-                )
+    # Looked at again after it was changed: another process may have made the same tables for another catalog.
+    while statements := plan(client, database, catalog):
+        if statements[0] in done:
+            raise MigrationError(f"ClickHouse accepts this and does not carry it out: {statements[0]}")
+        with explained("migration"):
+            for statement in statements:
+                client.command(statement)
+        done += statements
     return done
+
+
+def plan(client: Client, database: str, catalog: Catalog) -> list[str]:
+    """The statements that :func:`migrate` would run now; raises MigrationError as it does. Changes nothing."""
+    _check_server(client)
+    with explained("migration"):
+        stored = _stored_tables(client, database)
+    statements = [] if stored is not None else [f"CREATE DATABASE IF NOT EXISTS {quote_identifier(database)}"]
+    for table in tables(catalog):
+        found = (stored or {}).get(table.name)
+        if found is not None:
+            _check_layout(table, found)
+        statements += _to_be_done(database, table, found.columns if found else None)
+    return statements
+
+
+def planned(connection: ClickHouseConnection, catalog: Catalog) -> list[str]:
+    """:func:`plan` for whoever has no client; raises SinkUnavailable, SinkError or MigrationError."""
+    client = open_client(connection)
+    try:
+        return plan(client, connection.database, catalog)
+    finally:
+        client.close()
+
+
+def migrate_at(connection: ClickHouseConnection, catalog: Catalog) -> list[str]:
+    """:func:`migrate` for whoever has no client; raises SinkUnavailable, SinkError or MigrationError."""
+    client = open_client(connection)
+    try:
+        return migrate(client, connection.database, catalog)
+    finally:
+        client.close()
+
+
+def plan_after(database: str, before: Iterable[Catalog], catalog: Catalog) -> list[str]:
+    """What :func:`plan` says of a store that has been brought up to each of the catalogs *before*.
+
+    For a store that cannot be asked, because another process holds it. Raises MigrationError.
+    """
+    stored: dict[str, dict[str, str]] = {}
+    for table in (table for one in before for table in tables(one)):
+        stored[table.name] = table.columns | stored.get(table.name, {})
+    return [
+        statement for table in tables(catalog) for statement in _to_be_done(database, table, stored.get(table.name))
+    ]
 
 
 def missing_columns(table: Table, stored: dict[str, str]) -> dict[str, str]:
@@ -61,9 +99,14 @@ def missing_columns(table: Table, stored: dict[str, str]) -> dict[str, str]:
     return missing
 
 
-def _run(client: Client, statement: str, done: list[str]) -> None:
-    client.command(statement)
-    done.append(statement)
+def _to_be_done(database: str, table: Table, stored: dict[str, str] | None) -> list[str]:
+    if stored is None:
+        return [_create(database, table)]
+    name = qualified(database, table.name)
+    return [
+        f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_column(column, kind)}"
+        for column, kind in missing_columns(table, stored).items()
+    ]
 
 
 def _column(name: str, kind: str) -> str:
@@ -83,30 +126,45 @@ def _create(database: str, table: Table) -> str:
     )
 
 
-def _stored_columns(client: Client, database: str, table: str) -> dict[str, str]:
-    frame = fetch(
-        client,
-        "SELECT name, type FROM system.columns WHERE database = unhex({db:String}) AND table = unhex({table:String})",
-        {"db": hexed(database), "table": hexed(table)},
-    )
-    return dict(frame.iter_rows())
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A table as it is in the store."""
+
+    comment: str
+    engine: str
+    sorting_key: str
+    columns: dict[str, str] = field(default_factory=dict)
 
 
-def _check_layout(client: Client, database: str, table: Table) -> None:
-    frame = fetch(
+def _stored_tables(client: Client, database: str) -> dict[str, _Stored] | None:
+    """Every table of the database by name; None when there is no such database."""
+    parameters = {"db": hexed(database)}
+    if not fetch(client, "SELECT 1 FROM system.databases WHERE name = unhex({db:String})", parameters).height:
+        return None
+    found = fetch(
         client,
-        "SELECT comment, engine_full, sorting_key FROM system.tables "
-        "WHERE database = unhex({db:String}) AND name = unhex({table:String})",
-        {"db": hexed(database), "table": hexed(table.name)},
+        "SELECT name, comment, engine_full, sorting_key FROM system.tables WHERE database = unhex({db:String})",
+        parameters,
     )
-    comment, engine, sorting_key = frame.row(0)
+    stored = {name: _Stored(comment, engine, key) for name, comment, engine, key in found.iter_rows()}
+    columns = fetch(
+        client, "SELECT table, name, type FROM system.columns WHERE database = unhex({db:String})", parameters
+    )
+    for table, name, kind in columns.iter_rows():
+        if table in stored:
+            stored[table].columns[name] = kind
+    return stored
+
+
+def _check_layout(table: Table, stored: _Stored) -> None:
+    comment, engine = stored.comment, stored.engine
     if not comment.startswith(LAYOUT_PREFIX) or not comment[len(LAYOUT_PREFIX) :].isdigit():
         raise MigrationError(f"table {table.name} was not made by Zhida (its comment is {comment!r}); move it aside")
     if int(comment[len(LAYOUT_PREFIX) :]) != LAYOUT:
         raise MigrationError(f"table {table.name} has {comment}, this version writes {LAYOUT_PREFIX}{LAYOUT}")
-    if not engine.startswith(table.engine) or sorting_key != ", ".join(table.order_by):
+    if not engine.startswith(table.engine) or stored.sorting_key != ", ".join(table.order_by):
         raise MigrationError(
-            f"table {table.name} is {engine.split(' ORDER', 1)[0]} ordered by {sorting_key}, "
+            f"table {table.name} is {engine.split(' ORDER', 1)[0]} ordered by {stored.sorting_key}, "
             f"it must be {table.engine} ordered by {', '.join(table.order_by)}"
         )
 
