@@ -10,7 +10,7 @@ import pytest
 
 from rules.checks import kinds
 from rules.errors import RuleError
-from rules.examples import lint, run_examples
+from rules.examples import lint, record_of, run_examples
 from rules.ruleset import LIBRARY_DIR, RuleSet
 from schemas.catalog import Catalog
 
@@ -32,6 +32,13 @@ def test_every_example_comes_out_as_its_file_says(rule_set: RuleSet, code: str) 
         f"{rule.id}: {reason}" for rule, _, reason in run_examples(rule_set.dataset(code), rule_set.examples.context())
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("code", [dataset.code for dataset in CATALOG if dataset.example])
+def test_the_example_record_of_a_dataset_breaks_no_rule(rule_set: RuleSet, code: str) -> None:
+    context, rules = rule_set.examples.context(), rule_set.dataset(code)
+    sent = {"unit": min(context.units), "record_id": "1", "version": 1}
+    assert rules.judge_row(record_of({**sent, **rules.dataset.example}, rules.dataset), context) == ()
 
 
 def test_every_kind_of_check_and_both_severities_are_in_use(rule_set: RuleSet) -> None:
