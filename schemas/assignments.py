@@ -19,22 +19,30 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.catalog import Catalog, UpdateCycle
+from schemas.documents import Document, DocumentError, FaultError, Location, Problem, nearest
 from schemas.units import Regions, Unit, Units
-from schemas.yamlfile import FileProblems, Location, YamlFile, suggest
 
 ASSIGNMENTS_DIR = Path(__file__).parent / "assignments"
 _NOBODY: frozenset[str] = frozenset()
+_SELECTS_NOBODY = ("没有选中任何单位：没有单位同时符合各项条件", "selects nobody: no unit meets all that it asks for")
 _CHANGES_NOTHING = (
-    "changes nothing: the entries above say this already of every unit selected; units that are to begin later are "
-    "named under 'except' there"
+    "本条没有作用：上面各条对所选单位已有同样要求；要推迟某单位的起始日期，请把它列入上面的 except，再单写一条",
+    "changes nothing: the entries above say this already of every unit selected; a unit that is to begin later is "
+    "named under 'except' there and has an entry of its own",
 )
+_UNKNOWN = {
+    "lines": ("没有单位属于条线", "no unit is of the line"),
+    "regions": ("没有地区", "no region"),
+    "units": ("没有登记的单位", "no unit is registered as"),
+    "except": ("没有登记的单位", "no unit is registered as"),
+}
 
 #: YAML reads a code of digits alone as a number.
 Code = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 
 
-class AssignmentError(FileProblems):
-    """Assignment files cannot be used; one ``file:line: what is wrong`` for each fault in any of them."""
+class AssignmentError(DocumentError):
+    """Assignments cannot be used; ``problems`` has every fault in any file."""
 
 
 class Entry(BaseModel):
@@ -54,9 +62,12 @@ class Entry(BaseModel):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if self.lines is None and self.levels is None and self.regions is None and self.units is None:
-            raise ValueError("selects nobody: give lines, levels, regions or units (levels: all three for every unit)")
+            raise FaultError(
+                "没有选定单位：请写 lines、levels、regions 或 units（全部单位：levels 写全三级）",
+                "selects nobody: give lines, levels, regions or units (levels: all three for every unit)",
+            )
         if self.since is None and self.cycle is None and self.signing is None:
-            raise ValueError("states nothing: give from, cycle or signing")
+            raise FaultError("没有写明要求：请写 from、cycle 或 signing", "states nothing: give from, cycle or signing")
         return self
 
 
@@ -126,23 +137,25 @@ class Assignments:
 
         A dataset without a file is assigned to nobody.
         """
-        problems: list[str] = []
+        problems: list[Problem] = []
         files: list[AssignmentFile] = []
         histories: dict[str, Mapping[str, _History]] = {}
         for path in sorted(folder.glob("*.yaml")):
             try:
-                source = YamlFile(path, error=AssignmentError)
-                file = source.validate(AssignmentFile, unsaid=("assignments",))
-            except AssignmentError as error:
+                document = Document.read(path)
+                file = document.validate(AssignmentFile)
+            except DocumentError as error:
                 problems += error.problems
                 continue
             if file.dataset != path.stem:
-                problems.append(source.problem(("dataset",), f"dataset must be {path.stem!r}, as the file's name says"))
+                zh = f"dataset 应为 {path.stem!r}，与文件名相同"
+                en = f"dataset must be {path.stem!r}, as the file's name says"
+                problems.append(document.problem(("dataset",), zh, en))
                 continue
             resolver = _Resolver(file, catalog, units, regions)
             files.append(file)
             histories[file.dataset] = resolver.histories
-            problems += [source.problem(location, message) for location, message in resolver.problems]
+            problems += [document.problem(*fault) for fault in resolver.faults]
         if problems:
             raise AssignmentError(problems)
         return cls(files, histories)
@@ -153,9 +166,9 @@ class Assignments:
         try:
             files = [AssignmentFile.model_validate(item) for item in data]
         except (ValidationError, TypeError) as error:
-            raise AssignmentError([f"assignments: {error}"]) from error
+            raise AssignmentError([Problem("assignments", 1, "", str(error))]) from error
         resolvers = [_Resolver(file, catalog, units, regions) for file in files]
-        problems = [f"assignments of {one.dataset}: {message}" for one in resolvers for _, message in one.problems]
+        problems = [Problem(f"assignments/{one.dataset}", 1, zh, en) for one in resolvers for _, zh, en in one.faults]
         if problems:
             raise AssignmentError(problems)
         return cls(files, {one.dataset: one.histories for one in resolvers})
@@ -196,17 +209,17 @@ class Assignments:
 
 
 class _Resolver:
-    """Turns the entries of one file into terms by unit, and collects what is wrong with them."""
+    """Turns the entries of one file into terms by unit; collects what is wrong with them: where, Chinese, English."""
 
     def __init__(self, file: AssignmentFile, catalog: Catalog, units: Units, regions: Regions) -> None:
         self.dataset = file.dataset
-        self.problems: list[tuple[Location, str]] = []
+        self.faults: list[tuple[Location, str, str]] = []
         self.histories: dict[str, _History] = {}
         self._units = units
         self._regions = regions
         if self.dataset not in catalog:
-            known = suggest(self.dataset, (dataset.code for dataset in catalog))
-            self._wrong(("dataset",), f"no dataset {self.dataset!r}{known}")
+            zh, en = nearest(self.dataset, (dataset.code for dataset in catalog))
+            self._wrong(("dataset",), f"没有数据集 {self.dataset!r}{zh}", f"no dataset {self.dataset!r}{en}")
             return
         self._usual = Terms(date.max, catalog[self.dataset].update_cycle, False)
         for number, entry in enumerate(file.assignments):
@@ -217,10 +230,13 @@ class _Resolver:
     def _apply(self, entry: Entry, place: Location) -> None:
         selected = self._selected(entry)
         if not selected:
-            self._wrong(place, "selects nobody: no unit meets all that it asks for")
+            self._wrong(place, *_SELECTS_NOBODY)
             return
         if entry.since is None and (new := [unit for unit in selected if unit not in self.histories]):
-            self._wrong(place, f"says no day: 'from' is needed, as no entry above assigns {_few(new)}")
+            zh = f"缺少起始日期 from：上面没有条目选中 {_few(new, '等')}"
+            self._wrong(
+                place, zh, f"says no day: 'from' is needed, as no entry above assigns {_few(new, 'and others')}"
+            )
             return
         refined: dict[_History, _History] = {}
         for unit in selected:
@@ -229,7 +245,7 @@ class _Resolver:
                 refined[before] = _refined(before, entry, self._usual)
             self.histories[unit] = refined[before]
         if all(before == after for before, after in refined.items()):
-            self._wrong(place, _CHANGES_NOTHING)
+            self._wrong(place, *_CHANGES_NOTHING)
 
     def _selected(self, entry: Entry) -> list[str]:
         among: Iterable[Unit] = self._units
@@ -261,18 +277,11 @@ class _Resolver:
         for key, (names, existing) in known.items():
             for position, name in enumerate(names):
                 if name not in existing:
-                    self._wrong((*place, key, position), f"{_UNKNOWN[key]} {name!r}{suggest(name, existing)}")
+                    (zh, en), (near_zh, near_en) = _UNKNOWN[key], nearest(name, existing)
+                    self._wrong((*place, key, position), f"{zh} {name!r}{near_zh}", f"{en} {name!r}{near_en}")
 
-    def _wrong(self, location: Location, message: str) -> None:
-        self.problems.append((location, message))
-
-
-_UNKNOWN = {
-    "lines": "no unit is of the line",
-    "regions": "no region",
-    "units": "no unit is registered as",
-    "except": "no unit is registered as",
-}
+    def _wrong(self, location: Location, zh: str, en: str) -> None:
+        self.faults.append((location, zh, en))
 
 
 def _refined(history: _History, entry: Entry, usual: Terms) -> _History:
@@ -295,5 +304,5 @@ def _said(terms: Terms) -> tuple[str, bool]:
     return terms.cycle, terms.signing
 
 
-def _few(codes: list[str]) -> str:
-    return ", ".join(codes[:3]) + (f" and {len(codes) - 3} more" if len(codes) > 3 else "")
+def _few(codes: list[str], others: str) -> str:
+    return ", ".join(codes[:3]) + (f" {others} ({len(codes)})" if len(codes) > 3 else "")

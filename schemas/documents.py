@@ -21,6 +21,8 @@ Location = tuple[str | int, ...]
 Severity = Literal["error", "warning"]
 
 MAX_BYTES = 2_000_000
+#: So many known words can be listed in one message.
+_FEW_WORDS = 60
 _BOM = b"\xef\xbb\xbf"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -158,11 +160,13 @@ class Document:
 
 
 def nearest(word: str, known: Iterable[str]) -> tuple[str, str]:
-    """``（是否为 x？）`` and `` (did you mean 'x'?)`` for the nearest known word, else the known words."""
+    """``（是否为 x？）`` and `` (did you mean 'x'?)`` for the nearest known word, else the few known ones."""
     known = sorted(known)
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     if found:
         return f"（是否为 {found[0]}？）", f"; did you mean {found[0]!r}?"
+    if len(known) > _FEW_WORDS:
+        return "", ""
     return f"（可用：{'、'.join(known)}）", f"; known: {', '.join(known)}"
 
 
