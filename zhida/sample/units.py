@@ -8,6 +8,7 @@ Run ``python -m zhida.sample.units`` after a change of regions or departments.
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict, fields
 from hashlib import blake2b
 from io import StringIO
 from pathlib import Path
@@ -51,7 +52,9 @@ DEPARTMENTS: dict[str, tuple[str | None, str | None, str | None]] = {
     "气象": ("{}气象局", "{}气象局", None),
     "地方金融": ("{}地方金融管理局", None, None),
     "海事": ("{}海事局", None, None),
+    "人民法院": ("{}高级人民法院", "{}中级人民法院", "{}人民法院"),
 }
+_SURNAMES = "赵钱孙李周吴郑王冯陈"
 _LEVELS = ("province", "city", "county")
 
 
@@ -65,17 +68,24 @@ def make_units(regions: Regions) -> list[Unit]:
             if pattern is None:
                 continue
             code = make_uscc("1", "1", region.code, _organisation_body(region, line, taken))
-            units.append(Unit(code, pattern.format(_full_name(region, regions)), region.code, region.level, line))
+            name = pattern.format(_full_name(region, regions))
+            unit = Unit(code, name, region.code, region.level, line, *_contact(code), principal=f"User:u-{code}")
+            units.append(unit)
     return units
+
+
+def _contact(code: str) -> tuple[str, str]:
+    """Somebody who plainly does not exist, and a number that nobody has: there is no area 000."""
+    number = int.from_bytes(blake2b(code.encode(), digest_size=4).digest())
+    return f"{_SURNAMES[number % len(_SURNAMES)]}示例", f"000-{number % 100_000_000:08d}"
 
 
 def units_csv(regions: Regions) -> str:
     """The text of ``units.csv``."""
     out = StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("code", "name", "region", "level", "line"))
-    for unit in make_units(regions):
-        writer.writerow((unit.code, unit.name, unit.region, unit.level, unit.line))
+    writer = csv.DictWriter(out, [column.name for column in fields(Unit)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(unit) for unit in make_units(regions))
     return out.getvalue()
 
 
