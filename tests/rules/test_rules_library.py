@@ -48,10 +48,11 @@ def test_every_kind_of_check_and_both_severities_are_in_use(rule_set: RuleSet) -
 
 
 def test_messages_are_in_both_languages(rule_set: RuleSet) -> None:
-    for dataset in rule_set:
-        for rule in dataset.rules:
+    for rules in rule_set:
+        for rule in rules.rules:
             assert re.search("[一-龥]", rule.zh), rule.id
-            assert not re.search("[一-龥]", rule.en), rule.id
+            # The office that a rejection names (``{contact}``) has its own name in both.
+            assert not re.search("[一-龥]", rule.en.replace(rules.dataset.owner, "")), rule.id
 
 
 def _copy(folder: Path, old: str = "", new: str = "") -> RuleSet:
