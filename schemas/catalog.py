@@ -11,12 +11,13 @@ and ``data/`` (regions and units).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from schemas.documents import Document, DocumentError, FaultError, Problem, nearest
 from schemas.types import TYPES
@@ -106,6 +107,10 @@ class SubjectSpec(BaseModel):
         return self
 
 
+#: A value of an example. YAML reads 2026-01-31 as a date; it is kept as the text that it was.
+Example = Annotated[Any, BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)]
+
+
 class Dataset(BaseModel):
     """One item of the catalog."""
 
@@ -138,7 +143,7 @@ class Dataset(BaseModel):
     subject: SubjectSpec
     business_fields: tuple[DatasetField, ...] = Field(alias="fields")
     #: A record that passes the rules, for the reference pages; fields that it leaves out are null.
-    example: Mapping[str, Any] = Field(default_factory=dict)
+    example: Mapping[str, Example] = Field(default_factory=dict)
 
     def __hash__(self) -> int:
         """By code, as the example is a mapping and has no hash."""

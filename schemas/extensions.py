@@ -42,16 +42,19 @@ class ExtensionFile:
     document: Document
 
 
-def read_extensions(folder: Path, datasets: Mapping[str, Dataset], problems: list[Problem]) -> dict[str, Dataset]:
+def read_extensions(
+    folder: Path, datasets: Mapping[str, Dataset], problems: list[Problem], regions: Regions | None = None
+) -> dict[str, Dataset]:
     """The *datasets* with the fields that the catalog *folder* adds to them, in order of region code.
 
-    What is wrong with a file is added to *problems*, and the file is left out.
+    What is wrong with a file is added to *problems*, and the file is left out. *regions*: those of the folder, where
+    they have been read already.
     """
     merged = dict(datasets)
     paths = sorted((folder / EXTENSIONS).glob("*/*.yaml"))
     if not paths:
         return merged
-    regions = Regions.load(folder / REGIONS_FILE)
+    regions = Regions.load(folder / REGIONS_FILE) if regions is None else regions
     for path in paths:
         try:
             file = _read(path, regions)

@@ -8,21 +8,14 @@ and are not sent.
 from __future__ import annotations
 
 import difflib
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connectors.base import ConnectorError
 from schemas.catalog import Dataset, DatasetField
+from schemas.names import normalise
 
 NOTE_PREFIX = "#"
-_IGNORED = re.compile(r"[\s_*()\[\]【】「」/\-:：、,;.]+|必填|选填")
-
-
-def normalise(name: str) -> str:
-    """*name* as it is compared: ``* 企业名称（ QYMC ）`` → ``企业名称qymc``."""
-    return _IGNORED.sub("", unicodedata.normalize("NFKC", name)).lower()
 
 
 class Names:
