@@ -51,6 +51,11 @@ class KafkaBroker:
         self._listed: dict[_Partition, int] = {}
         self._ends: dict[_Partition, int] = {}
 
+    def count_also(self, topics: Iterable[str]) -> None:
+        """Add *topics* to those that are counted; none is ever left out, as its verdicts stay counted too."""
+        with self._lock:
+            self._topics = tuple(dict.fromkeys((*self._topics, *topics)))
+
     def received(self) -> int:
         """The sum of all partitions' ends; raises KafkaException when the broker does not answer.
 

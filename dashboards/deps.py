@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from schemas.catalog import Catalog
+from schemas.release import Release
 from schemas.units import Regions, Units
 from sinks.read import CreditStore, StoredRecord
 
@@ -35,6 +36,7 @@ class Broker(Protocol):
 class ApiDeps:
     """Everything that :func:`dashboards.app.create_app` needs.
 
+    ``in_force`` gives the release to go by, asked anew for each answer: it changes while the service runs.
     ``clock`` gives seconds since the epoch. ``subject_of_person`` turns a document number into the subject key under
     which the sinks keep that person. ``audit_folder`` belongs to this process alone: reads are noted there before they
     are answered and go to the store from there. ``checks`` are further dependencies for ``/readyz``, by name: each
@@ -44,14 +46,27 @@ class ApiDeps:
     subjects: SubjectSource
     store: CreditStore
     broker: Broker
-    regions: Regions
-    units: Units
-    catalog: Catalog
+    in_force: Callable[[], Release]
     subject_of_person: Callable[[str], str]
     clock: Callable[[], float]
     audit_folder: Path
     token: str = field(repr=False)
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The datasets in force now."""
+        return self.in_force().catalog
+
+    @property
+    def units(self) -> Units:
+        """The reporting units in force now."""
+        return self.in_force().units
+
+    @property
+    def regions(self) -> Regions:
+        """The regions in force now."""
+        return self.in_force().regions
 
     def __post_init__(self) -> None:
         if len(self.token) < MIN_TOKEN_LENGTH:

@@ -46,7 +46,6 @@ class Subjects:
     def __init__(self, deps: ApiDeps, audit: AuditLog) -> None:
         self._deps = deps
         self._audit = audit
-        self._labels = {dataset.code: _describe(dataset) for dataset in deps.catalog}
         self.reads: Counter[str] = Counter()
 
     async def answer(self, request: Request, subject: str, action: str) -> Response:
@@ -93,11 +92,12 @@ class Subjects:
 
     def _shape(self, subject: str, records: list[StoredRecord], source: str) -> dict[str, Any]:
         now = datetime.fromtimestamp(self._deps.clock(), UTC)
+        release = self._deps.in_force()
         datasets = []
         # The read side sorts by dataset, so one pass makes the groups.
         for code, group in groupby(records, key=lambda record: record.dataset):
-            label = self._labels.get(code) or _unknown(code)
-            rows = [_row(record, self._deps.units, self._deps.regions) for record in group]
+            label = _describe(release.catalog[code]) if code in release.catalog else _unknown(code)
+            rows = [_row(record, release.units, release.regions) for record in group]
             datasets.append({**label, "count": len(rows), "records": rows})
         return {
             "subject": subject,

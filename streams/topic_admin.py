@@ -7,7 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from schemas.connection import KafkaConnection
 from schemas.topics import feedback_topic
@@ -24,12 +31,21 @@ class TopicSpec:
     config: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class FoundTopic:
+    """A topic as it is; *config* are its settings, as far as the broker tells them."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+
+
 class TopicError(Exception):
-    """A topic could not be created."""
+    """A topic could not be created or changed."""
 
 
 class TopicAdmin:
-    """Creates topics; blocking."""
+    """Creates, describes and changes topics; blocking."""
 
     def __init__(self, kafka: KafkaConnection, *, replication: int) -> None:
         self._admin = AdminClient(kafka.confluent() | {"log_level": 3})
@@ -38,6 +54,35 @@ class TopicAdmin:
     def names(self) -> set[str]:
         """All topics of the broker."""
         return set(self._admin.list_topics(timeout=30).topics)
+
+    def brokers(self) -> int:
+        """How many brokers there are; a topic cannot have more copies."""
+        return len(self._admin.list_topics(timeout=30).brokers)
+
+    def describe(self, names: Iterable[str]) -> dict[str, FoundTopic]:
+        """Those of *names* that exist."""
+        there = self._admin.list_topics(timeout=30).topics
+        found = [name for name in names if name in there]
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
+        configs: dict[str, dict[str, str]] = {}
+        for resource, future in (self._admin.describe_configs(resources) if resources else {}).items():
+            try:
+                configs[resource.name] = {name: entry.value for name, entry in future.result(30).items()}
+            except KafkaException:
+                # Who may create topics need not be allowed to read their settings: then none are compared.
+                configs[resource.name] = {}
+        return {name: FoundTopic(name, len(there[name].partitions), configs[name]) for name in found}
+
+    def change(self, name: str, config: Mapping[str, str]) -> None:
+        """Set some of a topic's settings and leave the others; raises TopicError."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        try:
+            self._admin.incremental_alter_configs([resource])[resource].result(30)
+        except KafkaException as error:
+            raise TopicError(f"cannot change topic {name}: {error}") from error
 
     def create(self, specs: Iterable[TopicSpec]) -> None:
         """Create what does not exist yet; a topic that somebody else creates meanwhile is no error."""

@@ -69,10 +69,24 @@ class Following:
         with self._lock:
             return self._known.in_force()
 
+    async def wait(self, seconds: float = _START_SECONDS) -> None:
+        """Return when something is in force; raises AnnouncementError after *seconds*."""
+        deadline = time.monotonic() + seconds
+        while True:
+            changed = self._changed
+            if self.in_force() is not None:
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise AnnouncementError(f"nothing that can be used was announced within {seconds:g} s")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), left)
+
     async def begin(self, role: str, client: str, build: Callable[[InForce], T]) -> tuple[InForce, T]:
         """The newest pair from which *build* (called on a thread) makes what the role needs, and what it made.
 
-        Raises what *build* raised for the newest one when it can be made from none.
+        Nothing is told of a role without a *client* id. Raises what *build* raised for the newest pair when it can be
+        made from none.
         """
         with self._lock:
             candidates = list(self._known.candidates())
@@ -86,7 +100,8 @@ class Following:
                 self._cannot(role, candidate, error)
                 trouble = trouble or error
                 continue
-            self.report(role, client, candidate, trouble)
+            if client:
+                self.report(role, client, candidate, trouble)
             return candidate, built
         assert trouble is not None
         raise trouble

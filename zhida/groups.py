@@ -5,6 +5,9 @@ from __future__ import annotations
 from schemas.catalog import Catalog
 from schemas.topics import GOVERN_GROUP, QUARANTINE_TOPIC, REJECTED_TOPIC, sink_group
 
+#: Whoever is in one of these works on records, and follows what is in force.
+GROUPS = (GOVERN_GROUP, sink_group("clickhouse"), sink_group("redis"))
+
 
 def sink_topics(catalog: Catalog) -> dict[str, list[str]]:
     """What each consumer group of the platform reads."""

@@ -19,8 +19,8 @@ from schemas.catalog import Catalog
 from schemas.registry.client import RegistryClient, RegistryClientError
 from schemas.verdict import FEEDBACK_SUBJECT
 from streams.eviction import evict
-from zhida.groups import sink_topics
-from zhida.preparation import create_topics
+from zhida.groups import GROUPS
+from zhida.preparation import create_topics, ensure_in_force
 from zhida.settings import Settings
 from zhida.stack import RunningStack, start_stack
 from zhida.stack.children import Child, Children, Plan, describe_exit, log_tail, stop_processes
@@ -77,7 +77,7 @@ class Platform:
 
     def start_services(self) -> None:
         """Start the process that holds the embedded ClickHouse, and return when it answers."""
-        self.start_worker("services", _SERVICES, _readiness("api", self.settings))
+        self.start_worker("services", _SERVICES, lambda: _api_ready(self.settings))
         self.wait_ready("services")
 
     def stop_worker(self, *names: str) -> None:
@@ -139,7 +139,7 @@ class Platform:
     def _evict(self, pid: int) -> None:
         """Tell the broker what it would otherwise notice only when the dead worker's session expires."""
         suffix = f"-{socket.gethostname()}-{pid}"
-        coroutine = evict(self.settings.kafka(), sink_topics(Catalog.load()), suffix)
+        coroutine = evict(self.settings.kafka(), GROUPS, suffix)
         threading.Thread(target=asyncio.run, args=(coroutine,), name="evict", daemon=True).start()
 
     def stop(self) -> None:
@@ -179,15 +179,16 @@ def _start_processes(
     settings = platform.settings
     if not real:
         _forget_stores(settings, platform.report)
-    create_topics(settings, units)
+    in_force = ensure_in_force(settings, platform.report)
+    create_topics(settings, units, in_force.release.catalog)
     if real:
         for role in _SERVICES:
-            platform.start_worker(role, [role], _readiness(role, settings))
+            platform.start_worker(role, [role], _readiness(role, settings, in_force.release.catalog))
             if role == "registry":
                 platform.wait_ready(role, interrupted)
     else:
         # The embedded ClickHouse allows one process a folder: whatever touches it shares one.
-        platform.start_worker("services", _SERVICES, _readiness("api", settings))
+        platform.start_worker("services", _SERVICES, lambda: _api_ready(settings))
     platform.wait_ready("api" if real else "services", interrupted)
     for number in range(1, (workers or settings.govern_workers) + 1):
         platform.start_worker(f"govern-{number}", ["govern"])
@@ -208,16 +209,16 @@ def _forget_stores(settings: Settings, report: Callable[[str], None]) -> None:
     report("嵌入方式不保留数据，要保留请用 --real。The embedded profile keeps nothing between runs; --real does.")
 
 
-def _readiness(role: str, settings: Settings) -> Callable[[], bool]:
+def _readiness(role: str, settings: Settings, catalog: Catalog) -> Callable[[], bool]:
     if role == "registry":
-        return lambda: _registry_ready(settings)
+        wanted = {dataset.subject_name for dataset in catalog} | {FEEDBACK_SUBJECT}
+        return lambda: _registry_ready(settings, wanted)
     if role == "api":
         return lambda: _api_ready(settings)
     return lambda: True
 
 
-def _registry_ready(settings: Settings) -> bool:
-    wanted = {dataset.subject_name for dataset in Catalog.load()} | {FEEDBACK_SUBJECT}
+def _registry_ready(settings: Settings, wanted: set[str]) -> bool:
     try:
         with RegistryClient(settings.registry(), attempts=1) as registry:
             return wanted <= set(registry.subjects())

@@ -1,35 +1,124 @@
-"""What must be there before records flow: topics and registered schemas. Idempotent."""
+"""What must be there before records flow: topics, registered schemas, and something in force. Idempotent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
-from schemas.catalog import Catalog
+from rules.contract import contract_rule_set
+from rules.ruleset import RuleSet
+from schemas.catalog import Catalog, Dataset
 from schemas.registry.client import RegistryClient
 from schemas.topics import QUARANTINE_TOPIC, REJECTED_TOPIC, feedback_topic
 from schemas.verdict import FEEDBACK_SCHEMA, FEEDBACK_SUBJECT
 from streams.topic_admin import TopicAdmin, TopicSpec
+from zhida.errors import UserError
+from zhida.in_force import InForce, Known, read_known
+from zhida.publishing.announce import ConflictError, announce
 from zhida.settings import Settings
+from zhida.source import Files, FilesError, load_catalog, load_files, load_release
+
+#: Schemas that are registered side by side: the registry writes what waits together in one transaction.
+_AT_ONCE = 16
 
 
-def create_topics(settings: Settings, units: Iterable[str] = ()) -> None:
-    """Create every topic of the catalog that does not exist yet, and the feedback topics of *units*."""
+def topic_specs(settings: Settings, catalog: Catalog, units: Iterable[str] = ()) -> list[TopicSpec]:
+    """Every topic that *catalog* needs, and the feedback topics of *units*."""
     partitions = settings.partitions
     report, accepted = settings.topic_config("report"), settings.topic_config("accepted")
-    catalog = Catalog.load()
     specs = [TopicSpec(dataset.report_topic, partitions, report) for dataset in catalog]
     specs += [TopicSpec(dataset.accepted_topic, partitions, accepted) for dataset in catalog]
     specs.append(TopicSpec(REJECTED_TOPIC, partitions, settings.topic_config("rejected")))
     specs.append(TopicSpec(QUARANTINE_TOPIC, partitions, settings.topic_config("quarantine")))
     feedback = settings.topic_config("feedback")
-    specs += [TopicSpec(feedback_topic(unit), 1, feedback) for unit in units]
+    return specs + [TopicSpec(feedback_topic(unit), 1, feedback) for unit in units]
+
+
+def create_topics(settings: Settings, units: Iterable[str] = (), catalog: Catalog | None = None) -> None:
+    """Create every topic of *catalog* (default: as the files say) and of *units* that does not exist yet."""
+    specs = topic_specs(settings, catalog or load_catalog(settings), units)
     TopicAdmin(settings.kafka(), replication=settings.replication_factor).create(specs)
 
 
-def register_schemas(settings: Settings) -> dict[str, int]:
-    """Register the schemas of all datasets and of feedback; the schema ids by dataset code."""
-    with RegistryClient(settings.registry()) as registry:
+def register_schemas(
+    settings: Settings, catalog: Catalog | None = None, rules: RuleSet | None = None
+) -> dict[str, int]:
+    """Register the schemas of all datasets and of feedback; the schema ids by dataset code.
+
+    With *rules* each dataset's rules go into the contract that clients read beside the schema.
+    """
+    datasets = list(catalog or load_catalog(settings))
+
+    with RegistryClient(settings.registry()) as registry, ThreadPoolExecutor(_AT_ONCE) as pool:
+
+        def register(dataset: Dataset) -> int:
+            contract = contract_rule_set(rules.dataset(dataset.code)) if rules else None
+            return registry.register(dataset.subject_name, dataset.avro_schema, rule_set=contract)
+
         registry.register(FEEDBACK_SUBJECT, FEEDBACK_SCHEMA)
-        return {
-            dataset.code: registry.register(dataset.subject_name, dataset.avro_schema) for dataset in Catalog.load()
-        }
+        ids = pool.map(register, datasets)
+        return {dataset.code: schema_id for dataset, schema_id in zip(datasets, ids, strict=True)}
+
+
+def ensure_in_force(settings: Settings, report: Callable[[str], None] = lambda _: None) -> InForce:
+    """What is in force; where nothing has ever been published, the files are, as number 1, with their topics.
+
+    Says through *report* when the files differ from what is in force. Raises AnnouncementError, and UserError for
+    files that cannot be published.
+    """
+    known = read_known(settings.kafka())
+    in_force = known.in_force()
+    if in_force is not None:
+        _tell_difference(settings, in_force, report)
+        return in_force
+    if known.highest_release:
+        raise UserError(
+            "已发布的目录都不能使用：" + "；".join(known.broken.values()),
+            "no announced catalog can be used: " + "; ".join(known.broken.values()),
+            "zhida catalog publish",
+        )
+    files = _files(settings)
+    create_topics(settings, catalog=files.release.catalog)
+    first = _publish_first(settings, files, known)
+    report(f"目录 catalog 1，规则库 rule set {first.rules.number}：由文件首次发布 published from the files")
+    return first
+
+
+def _publish_first(settings: Settings, files: Files, known: Known) -> InForce:
+    try:
+        return announce(settings.kafka(), files, known, time.time_ns() // 1_000_000)
+    except ConflictError:
+        # Another process that starts at the same moment was faster: what it published is in force.
+        in_force = read_known(settings.kafka()).in_force()
+        if in_force is None:
+            raise
+        return in_force
+
+
+def _files(settings: Settings) -> Files:
+    try:
+        return load_files(settings)
+    except FilesError as error:
+        raise files_refused(error) from error
+
+
+def files_refused(error: FilesError) -> UserError:
+    """For people: the files cannot be published, and every reason."""
+    shown = "\n".join(error.problems)
+    return UserError(
+        f"目录或规则文件有误：\n{shown}", "the files of the catalog or the rules are wrong", "zhida rules lint"
+    )
+
+
+def _tell_difference(settings: Settings, in_force: InForce, report: Callable[[str], None]) -> None:
+    number = in_force.release.number
+    try:
+        same = load_release(settings).digest == in_force.release.digest
+    except FilesError as error:
+        report(f"生效目录 catalog {number}；文件有误 the files cannot be read: {error.problems[0]}")
+        return
+    if not same:
+        report(
+            f"文件与生效目录 {number} 不同，发布用 files differ from catalog {number} in force: zhida catalog publish"
+        )

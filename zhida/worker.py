@@ -17,6 +17,8 @@ os.environ.setdefault("RUST_BACKTRACE", "0")
 import structlog
 import uvloop
 
+from zhida.following import Following
+from zhida.preparation import ensure_in_force
 from zhida.roles import RoleContext, find_role
 from zhida.settings import Settings
 
@@ -40,10 +42,22 @@ async def _run(settings: Settings, names: Sequence[str]) -> int:
     registry_ready = asyncio.Event()
     if "registry" not in names:
         registry_ready.set()
-    context = RoleContext(settings, stopping, registry_ready)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    following = Following(settings.kafka())
+    await following.start()
+    try:
+        if following.in_force() is None:
+            await asyncio.to_thread(ensure_in_force, settings, log.info)
+            await following.wait()
+        return await _run_roles(RoleContext(settings, stopping, registry_ready, following), names)
+    finally:
+        await following.stop()
+
+
+async def _run_roles(context: RoleContext, names: Sequence[str]) -> int:
+    stopping = context.stopping
     tasks: dict[asyncio.Task[None], str] = {
         asyncio.create_task(find_role(name)(context), name=name): name for name in names
     }

@@ -57,6 +57,12 @@ class CreditStore:
             raise
         return cls(pool, connection, catalog, now)
 
+    def use(self, catalog: Catalog) -> None:
+        """Answer by *catalog* from now on; raises as :meth:`connect` does, and goes on with the one before then."""
+        with self._pool.lend("migration") as client:
+            migrate(client, self._connection.database, catalog)
+        self._catalog = catalog
+
     def subject_records(self, subject: str) -> list[StoredRecord]:
         """The current records of *subject* in order of dataset, unit and record id; empty when there are none."""
         return self.subject_state(subject)[0]

@@ -23,9 +23,11 @@ from dashboards.app import ApiDeps
 from dashboards.broker import KafkaBroker
 from dashboards.identifiers import has_uscc_check, is_id_number
 from dashboards.serve import make_server
+from schemas.assignments import Assignments
 from schemas.batch import VERDICT_COLUMNS, GovernedBatch
 from schemas.catalog import Catalog
 from schemas.protect import person_key, protect
+from schemas.release import Release
 from schemas.units import Regions, Unit, Units
 from sinks.base import SinkConfig, discover
 from sinks.read import CreditStore, HotCache, SubjectReader
@@ -172,13 +174,12 @@ def _open(province: Province, tmp_path: Path) -> Iterator[ApiDeps]:
     store = CreditStore.connect(province.clickhouse, province.catalog)
     cache = HotCache.connect(province.redis)
     broker = KafkaBroker(province.kafka, [province.topic])
+    release = Release(province.catalog, province.regions, province.units, Assignments((), {}))
     yield ApiDeps(
         subjects=SubjectReader(cache, store),
         store=store,
         broker=broker,
-        regions=province.regions,
-        units=province.units,
-        catalog=province.catalog,
+        in_force=lambda: release,
         subject_of_person=lambda number: person_key(number, SECRET),
         clock=time.time,
         audit_folder=tmp_path / "audit",

@@ -13,16 +13,21 @@ from dataclasses import dataclass
 
 from sinks.base import discover
 from zhida.errors import ExitCode, UserError
+from zhida.following import Following
 from zhida.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class RoleContext:
-    """What every role is given. ``registry_ready`` is set once schemas can be asked for."""
+    """What every role is given. ``registry_ready`` is set once schemas can be asked for.
+
+    ``following`` knows what catalog and rules are in force; the roles of one process share it.
+    """
 
     settings: Settings
     stopping: asyncio.Event
     registry_ready: asyncio.Event
+    following: Following
 
 
 Role = Callable[[RoleContext], Coroutine[None, None, None]]

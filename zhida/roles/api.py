@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 
@@ -10,31 +11,39 @@ from dashboards.app import create_app
 from dashboards.broker import KafkaBroker
 from dashboards.deps import ApiDeps
 from dashboards.serve import make_server
-from schemas.catalog import Catalog
 from schemas.protect import person_key
-from schemas.units import Regions, Units
 from sinks.read import CreditStore, HotCache, SubjectReader
+from zhida.in_force import InForce
 from zhida.roles import RoleContext
 
 
 async def run_api(context: RoleContext) -> None:
     """Answer queries until asked to stop."""
     await context.registry_ready.wait()
-    settings = context.settings
-    catalog = Catalog.load()
-    store = await asyncio.to_thread(CreditStore.connect, settings.clickhouse(), catalog)
+    settings, following = context.settings, context.following
+    client = f"zhida-api-{socket.gethostname()}-{settings.api_port}"
+    clickhouse = settings.clickhouse()
+    in_force, store = await following.begin(
+        "api", client, lambda found: CreditStore.connect(clickhouse, found.release.catalog)
+    )
     cache = HotCache.connect(settings.redis())
-    broker = KafkaBroker(settings.kafka(), [dataset.report_topic for dataset in catalog])
+    broker = KafkaBroker(settings.kafka(), [dataset.report_topic for dataset in in_force.release.catalog])
     secret = settings.pii_key()
     checks: dict[str, Callable[[], None]] = {"redis": cache.check}
+    using = in_force
+
+    async def use(newer: InForce) -> None:
+        nonlocal using
+        await asyncio.to_thread(store.use, newer.release.catalog)
+        await asyncio.to_thread(broker.count_also, [dataset.report_topic for dataset in newer.release.catalog])
+        using = newer
+
     app = create_app(
         ApiDeps(
             subjects=SubjectReader(cache, store),
             store=store,
             broker=broker,
-            regions=Regions.load(),
-            units=Units.load(),
-            catalog=catalog,
+            in_force=lambda: using.release,
             subject_of_person=lambda number: person_key(number, secret),
             clock=time.time,
             audit_folder=settings.data_dir / "audit",
@@ -47,6 +56,7 @@ async def run_api(context: RoleContext) -> None:
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server._serve())
     stopped = asyncio.create_task(context.stopping.wait())
+    follow = asyncio.create_task(following.follow("api", client, in_force, use))
     try:
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done() and not context.stopping.is_set():
@@ -56,6 +66,8 @@ async def run_api(context: RoleContext) -> None:
         await serving
     finally:
         stopped.cancel()
+        follow.cancel()
+        following.leave(client)
         broker.close()
         cache.close()
         await asyncio.to_thread(store.close)

@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterable
 from contextlib import suppress
 
 from rules.ruleset import RuleSet
-from schemas.assignments import Assignments
-from schemas.catalog import Catalog
 from schemas.framing import frame_header
 from schemas.registry.client import RegistryClient, UnknownSubject
 from schemas.topics import GOVERN_GROUP
-from schemas.units import Regions, Units
 from schemas.verdict import FEEDBACK_SCHEMA, FEEDBACK_SUBJECT
 from streams.app import Tuning, build_app, run_app
 from streams.decoding import CodecCache
@@ -23,6 +19,7 @@ from streams.govern import GovernAgent, now_ms
 from streams.governing import Governor
 from streams.outputs import OutputWriter
 from streams.topic_admin import FeedbackTopics, TopicAdmin
+from zhida.in_force import InForce
 from zhida.roles import RoleContext
 from zhida.settings import Settings
 
@@ -44,32 +41,41 @@ def client_id(role: str) -> str:
     return f"zhida-{role}-{socket.gethostname()}-{os.getpid()}"
 
 
-def _warm_up(governors: Iterable[Governor], codecs: CodecCache, registry: RegistryClient) -> None:
-    """Have rules compiled and the newest schemas at hand before the first record comes."""
-    for governor in governors:
-        governor.warm_up(now_ms())
-        with suppress(UnknownSubject):
-            codecs.learn(governor.dataset, registry.latest(governor.dataset.subject_name).id)
+class _Governors:
+    """Makes the governors of all datasets from what is in force. Blocking."""
+
+    def __init__(self, settings: Settings, registry: RegistryClient) -> None:
+        self._registry = registry
+        self._limit = settings.max_record_bytes
+
+    def __call__(self, in_force: InForce) -> dict[str, Governor]:
+        """The governors by report topic, ready to judge; raises RuleError when the rules do not fit the catalog."""
+        release = in_force.release
+        rule_set = RuleSet.from_document(in_force.rules, release.catalog)
+        # Codecs read into the fields of one catalog: a new one needs new ones.
+        codecs = CodecCache(self._registry)
+        made: dict[str, Governor] = {}
+        for dataset in release.catalog:
+            made[dataset.report_topic] = governor = Governor(
+                dataset, rule_set, release.units, release.assignments, codecs, max_record_bytes=self._limit
+            )
+            # Rules are compiled, and the newest schema is at hand, before the first record comes.
+            governor.warm_up(now_ms())
+            with suppress(UnknownSubject):
+                codecs.learn(dataset, self._registry.latest(dataset.subject_name).id)
+        return made
 
 
 async def run_govern(context: RoleContext) -> None:
     """Judge records until asked to stop."""
     await context.registry_ready.wait()
-    settings = context.settings
+    settings, following = context.settings, context.following
     kafka = settings.kafka()
-    catalog, units = Catalog.load(), Units.load()
-    assignments = Assignments.load(catalog, units, Regions.load())
     registry = RegistryClient(settings.registry())
     feedback_id = await asyncio.to_thread(registry.register, FEEDBACK_SUBJECT, FEEDBACK_SCHEMA)
-    codecs = CodecCache(registry)
-    rule_set = RuleSet.load(catalog)
-    limit = settings.max_record_bytes
-    governors = {
-        dataset.report_topic: Governor(dataset, rule_set, units, assignments, codecs, max_record_bytes=limit)
-        for dataset in catalog
-    }
-    await asyncio.to_thread(_warm_up, governors.values(), codecs, registry)
     name = client_id("govern")
+    build = _Governors(settings, registry)
+    in_force, governors = await following.begin("govern", name, build)
     # A quarantined message may be as large as the topics allow, and carries headers on top.
     max_bytes = settings.max_message_bytes + 65_536
     admin = TopicAdmin(kafka, replication=settings.replication_factor)
@@ -80,10 +86,17 @@ async def run_govern(context: RoleContext) -> None:
         frame_header(feedback_id),
     )
     app = build_app(GOVERN_GROUP, kafka, tuning_of(settings), client_id=name)
-    GovernAgent(app, governors, writer)
+    agent = GovernAgent(app, governors, writer)
+
+    async def use(newer: InForce) -> None:
+        await agent.use(await asyncio.to_thread(build, newer))
+
     await writer.start()
+    follow = asyncio.create_task(following.follow("govern", name, in_force, use))
     try:
         await run_app(app, context.stopping)
     finally:
+        follow.cancel()
+        following.leave(name)
         await writer.stop()
         registry.close()

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
+from rules.ruleset import RuleSet
 from schemas.registry.security import RegistryAuth, RegistryUser
 from schemas.registry.server import create_registry
+from zhida.in_force import InForce
 from zhida.preparation import register_schemas
 from zhida.roles import RoleContext
+from zhida.settings import Settings
+
+
+def _register(settings: Settings, in_force: InForce) -> None:
+    """Register what a catalog in force needs; one whose publisher died in between gets what it lacks."""
+    catalog = in_force.release.catalog
+    register_schemas(settings, catalog, RuleSet.from_document(in_force.rules, catalog))
 
 
 async def run_registry(context: RoleContext) -> None:
@@ -20,7 +30,7 @@ async def run_registry(context: RoleContext) -> None:
     server = create_registry(settings.kafka(), host=settings.registry_host, port=settings.registry_port, auth=auth)
     await server.start()
     try:
-        await asyncio.to_thread(register_schemas, settings)
+        await context.following.begin("registry", "", partial(_register, settings))
         context.registry_ready.set()
         serving = asyncio.create_task(server.serve())
         stopped = asyncio.create_task(context.stopping.wait())

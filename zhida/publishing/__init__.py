@@ -1,0 +1,1 @@
+"""One publish: from files to a running platform that follows them."""
