@@ -64,6 +64,8 @@ def business_fields(dataset: Dataset, message: Message) -> dict[str, Any]:
             values[field.name] = date(2024, 1, 1) + timedelta(days=turn)
         elif field.type == "decimal":
             values[field.name] = Decimal(turn) / 8 - 20
+        elif field.type == "long":
+            values[field.name] = (turn - 20) * 2**40
         else:
             raise AssertionError(f"no value for type {field.type}")
     return values
