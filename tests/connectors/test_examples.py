@@ -27,6 +27,7 @@ UNIT = "11320100010564360Y"
     ("name", "code", "wanted"),
     [
         ("penalties.csv", "administrative_penalty", ["accepted", "accepted", "rejected", "refused"]),
+        ("commitments.csv", "credit_commitment", ["accepted", "accepted", "rejected"]),
         ("licences.jsonl", "administrative_licence", ["accepted", "accepted"]),
     ],
 )
