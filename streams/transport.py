@@ -315,6 +315,8 @@ class MicroBatchConductor(Conductor):
     def _update_tp_index(self, assigned: set[TP]) -> None:
         for tp in assigned:
             self._tp_index[tp].update(self._topics)
+            # Streams hold this very set, and only of these topics do they say what agents have begun.
+            self._acking_topics.add(tp.topic)
 
 
 class MicroBatchTransport(driver.Transport):

@@ -28,7 +28,7 @@ from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
 from schemas.connection import KafkaConnection
-from streams.app import MicroBatchApp, Tuning, build_app
+from streams.app import MicroBatchApp, Tuning, batch_topic, build_app
 from streams.transport import BatchSchema, MicroBatchConsumer, MicroBatchTransport, StalledPartitionError
 
 VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "mode-streaming": "0.7.1"}
@@ -125,6 +125,35 @@ def test_the_apps_consumer_is_the_transports_own() -> None:
     assert (consumer.linger, consumer.stall_timeout) == (0.5, 7)
     assert not app.conf.stream_wait_empty
     assert not app.in_transaction
+
+
+def test_topics_that_change_before_the_start_are_what_is_subscribed_to_and_none_at_all_are_refused() -> None:
+    async def scene() -> None:
+        app = build_app("group", KafkaConnection("127.0.0.1:1"), Tuning(), client_id="test")
+        app.finalize()
+        batch_topic(app, ["declared"])
+        await app.change_topics(["wanted", "declared"])
+        await app.change_topics(["wanted"])
+        with pytest.raises(ValueError, match="without topics"):
+            await app.change_topics([])
+        assert await app.topics._update_indices() == {"wanted"}
+
+    asyncio.run(scene())
+
+
+def test_every_assigned_partition_is_handed_to_the_agent_and_counts_as_begun_when_it_is() -> None:
+    async def scene() -> None:
+        app = build_app("group", KafkaConnection("127.0.0.1:1"), Tuning(), client_id="test")
+        app.finalize()
+        channel = batch_topic(app, ["declared"])
+        app.topics.add(channel)
+        acking = app.topics._acking_topics  # what streams hold since they were made
+        await app.topics.on_partitions_assigned({TP("added later", 3)})
+        assert app.topics._tp_index == {TP("added later", 3): {channel}}
+        assert acking is app.topics._acking_topics
+        assert acking == {"added later"}
+
+    asyncio.run(scene())
 
 
 # -- commits --------------------------------------------------------------------------------------------------------

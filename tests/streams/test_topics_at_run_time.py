@@ -1,0 +1,405 @@
+"""Workers that run are given other topics, other rule sets and other datasets: nothing is lost or judged twice."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from rules.ruleset import RuleSet
+from schemas.assignments import Assignments
+from schemas.batch import GovernedBatch
+from schemas.catalog import Catalog, Dataset
+from schemas.connection import KafkaConnection
+from schemas.rowcodec import RowCodec
+from schemas.topics import VERDICT_HEADER
+from schemas.units import Units
+from schemas.verdict import parse_verdict_prefix, verdict_header_prefix
+from streams.app import MicroBatchApp, Tuning, batch_topic, build_app, run_app
+from streams.decoding import CodecCache
+from streams.delivery import BatchProducer, SinglesProducer
+from streams.govern import GovernAgent, now_ms
+from streams.governing import Governor
+from streams.judged import JudgedReader
+from streams.outputs import OutputWriter
+from streams.sinking import SinkAgent
+from streams.topic_admin import FeedbackTopics, TopicAdmin
+from zhida.lag import committed_and_end
+from zhida.stack import RunningStack
+from zhida.stack.testing import create_topic, unique_name
+
+#: The embedded broker takes half of the session timeout for every join.
+TUNING = Tuning(session_timeout=2.0, heartbeat_interval=0.3, commit_interval=0.3)
+PARTITIONS = 3
+#: Seconds that something may take on a busy machine before the test gives up.
+PATIENCE = 40.0
+
+Place = tuple[str, int, int]
+
+
+async def until(condition: Callable[[], bool], what: str, *tasks: asyncio.Task[None]) -> None:
+    """Wait for *condition*; fail with *what* when it takes too long, or with the error of a task that has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
+        for task in tasks:
+            if task.done():
+                task.result()
+        await asyncio.sleep(0.01)
+
+
+class Load:
+    """Sends a record a millisecond, to its topics in turn, on a thread of its own."""
+
+    def __init__(self, kafka: KafkaConnection, topics: Iterable[str], message: Callable[[int], dict[str, Any]]) -> None:
+        self.confirmed: dict[Place, int] = {}
+        self._message = message
+        self._producer = Producer(kafka.confluent() | {"linger.ms": 1, "log_level": 3})
+        self._topics = tuple(topics)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def switch(self, *topics: str) -> None:
+        """Send to *topics* from now on."""
+        self._topics = topics
+
+    def stop(self) -> None:
+        """Send no more, and return when all is confirmed."""
+        self._stop.set()
+        self._thread.join()
+        assert self._producer.flush(30) == 0
+
+    def count(self, topic: str) -> int:
+        """How many were confirmed so far."""
+        return sum(place[0] == topic for place in list(self.confirmed))
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            for topic in self._topics:
+                number += 1
+                self._producer.produce(topic, on_delivery=self._delivered, **self._message(number))
+            self._producer.poll(0.001 * len(self._topics))
+
+    def _delivered(self, error: Any, message: Any) -> None:
+        assert error is None
+        self.confirmed[message.topic(), message.partition(), message.offset()] = 1
+
+
+@asynccontextmanager
+async def running(*apps: MicroBatchApp) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Runs *apps* in this loop for as long as the block runs."""
+    stopping = asyncio.Event()
+    tasks = [asyncio.create_task(run_app(app, stopping)) for app in apps]
+    try:
+        yield tasks
+    finally:
+        stopping.set()
+        await asyncio.gather(*tasks)
+
+
+# -- topics ---------------------------------------------------------------------------------------------------------
+
+
+class Worker:
+    """Notes what it is given, and is done with it a moment later."""
+
+    def __init__(self, kafka: KafkaConnection, group: str, topics: list[str], name: str) -> None:
+        self.seen: Counter[Place] = Counter()
+        self.app = build_app(group, kafka, TUNING, client_id=name)
+        self.app.agent(batch_topic(self.app, topics), name="noting")(self._note)
+
+    async def _note(self, stream: Any) -> None:
+        loop = asyncio.get_running_loop()
+        async for event in stream.noack().events():
+            place = event.message.topic, event.message.partition
+            self.seen.update((*place, record.offset) for record in event.value)
+            loop.call_later(0.03, event.ack)
+
+
+def test_topics_come_and_go_under_load_while_nothing_is_lost_or_done_twice(stack: RunningStack) -> None:
+    kafka = stack.settings.kafka()
+    stays, goes, comes = (create_topic(kafka, unique_name(name), PARTITIONS) for name in ("stays", "goes", "comes"))
+    group = unique_name("group")
+
+    async def scene() -> None:
+        first, second = (Worker(kafka, group, [stays, goes], name) for name in ("first", "second"))
+        load = Load(kafka, [stays, goes], lambda number: {"value": b"%d" % number})
+
+        def seen() -> Counter[Place]:
+            return first.seen + second.seen
+
+        async with running(first.app, second.app) as tasks:
+            await until(lambda: bool(first.seen) and bool(second.seen), "both workers have partitions", *tasks)
+            load.switch(stays, goes, comes)
+            await asyncio.gather(*(worker.app.change_topics([comes, goes, stays]) for worker in (first, second)))
+            await until(lambda: {place[0] for place in seen()} == {stays, goes, comes}, "the new one is read", *tasks)
+
+            # One is told long before the other: until then they differ in what they read.
+            await first.app.change_topics([stays, comes])
+            before = set(first.seen)
+            await until(
+                lambda: {place[0] for place in set(first.seen) - before} == {stays, comes}, "it goes on", *tasks
+            )
+            await second.app.change_topics({stays, comes})
+            left = set(seen())
+            load.stop()
+            await until(lambda: not _missing(load, seen(), stays, comes), "all is read", *tasks)
+
+        assert all(times == 1 for times in seen().values())
+        committed = committed_and_end(kafka, group, [stays, goes, comes])
+        for (topic, partition), (done, end) in committed.items():
+            if topic == goes:
+                offsets = {place[2] for place in seen() if place[:2] == (topic, partition)}
+                assert offsets == set(range(done)), "what was not done is not committed, and the reverse"
+                assert offsets == {place[2] for place in left if place[:2] == (topic, partition)}
+            else:
+                assert done == end
+
+    asyncio.run(scene())
+
+
+def _missing(load: Load, seen: Counter[Place], *topics: str) -> set[Place]:
+    return {place for place in load.confirmed if place[0] in topics} - seen.keys()
+
+
+# -- rule sets and datasets -----------------------------------------------------------------------------------------
+
+SCHEMA_ID = 1
+
+
+def _dataset(code: str, *more: str) -> Dataset:
+    fields = [{"name": name, "zh": name, "en": name, "type": "string", "length": 20} for name in ("NAME", *more)]
+    days = [{"name": "DAY", "zh": "日期", "en": "Day", "type": "date"}]
+    subject = {"uscc": "NAME", "name": "NAME"}
+    return Dataset.model_validate(
+        {"code": code, "zh": code, "en": code, "category": "test", "event_date": "DAY", "subject": subject}
+        | {"fields": fields + days}
+    )
+
+
+def _catalog(*datasets: Dataset) -> Catalog:
+    return Catalog({dataset.code: dataset for dataset in datasets})
+
+
+def _message(dataset: Dataset, number: int) -> dict[str, Any]:
+    record = {"unit": "U", "record_id": str(number), "version": 1, "deleted": False, "NAME": "甲"}
+    return {"key": f"U|{number}", "value": RowCodec(dataset, SCHEMA_ID, dataset.avro_schema).encode(record)}
+
+
+class Schemas:
+    """A registry with one schema for all subjects."""
+
+    def __init__(self, dataset: Dataset, catalog: Catalog) -> None:
+        self._schema, self._subjects = dataset.avro_schema, frozenset(one.subject_name for one in catalog)
+
+    def schema(self, schema_id: int) -> dict[str, Any]:
+        return self._schema
+
+    def subjects_of(self, schema_id: int) -> frozenset[str]:
+        return self._subjects
+
+
+def _rule_set(folder: Path, number: int, catalog: Catalog) -> RuleSet:
+    folder.mkdir()
+    (folder / "_library.yaml").write_text(f"number: {number}\nexamples: {{today: 2026-06-30, units: [U]}}\n")
+    for dataset in catalog:
+        rule = f"id: {dataset.code}.NAME.length, kind: length, field: NAME, max: 1{number}"
+        (folder / f"{dataset.code}.yaml").write_text(
+            f"dataset: {dataset.code}\nrules:\n"
+            f"  - {{{rule}, dimension: conformity, severity: suspect, zh: 请改正名称, en: correct the name}}\n"
+        )
+    return RuleSet.load(catalog, folder)
+
+
+def _governors(catalog: Catalog, rules: RuleSet, codecs: CodecCache) -> dict[str, Governor]:
+    made = {
+        dataset.report_topic: Governor(dataset, rules, Units([]), Assignments((), {}), codecs, max_record_bytes=1 << 20)
+        for dataset in catalog
+    }
+    for governor in made.values():
+        governor.warm_up(now_ms())
+    return made
+
+
+def _writer(kafka: KafkaConnection) -> OutputWriter:
+    return OutputWriter(
+        BatchProducer(kafka, client_id="test", max_message_bytes=1 << 20),
+        SinglesProducer(kafka, client_id="test", max_message_bytes=1 << 20),
+        FeedbackTopics(TopicAdmin(kafka, replication=1), {}),
+        b"",
+    )
+
+
+def _judged(kafka: KafkaConnection, topic: str, expected: int) -> list[tuple[Place, str, int]]:
+    """(source, rule set, governed at) of the *expected* messages on *topic*, and of more, where there are more."""
+    consumer = Consumer(kafka.confluent() | {"group.id": unique_name("reader"), "log_level": 3})
+    found: list[tuple[Place, str, int]] = []
+    deadline = time.monotonic() + PATIENCE
+    try:
+        consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+        while True:
+            messages = consumer.consume(5000, 0.3)
+            if not messages and (len(found) >= expected or time.monotonic() > deadline):
+                return found
+            for message in messages:
+                assert message.error() is None
+                prefix, _, offset = dict(message.headers())[VERDICT_HEADER].rpartition(b"=")
+                said = parse_verdict_prefix(prefix + b"=")
+                place = said.source_topic, said.source_partition, int(offset)
+                found.append((place, said.rule_set, said.governed_at))
+    finally:
+        consumer.close()
+
+
+def test_a_rule_set_changes_between_two_batches_and_a_new_dataset_is_judged_without_a_restart(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    kafka = stack.settings.kafka()
+    old, new = _dataset(unique_name("old").replace(".", "_")), _dataset(unique_name("new").replace(".", "_"))
+    for dataset in (old, new):
+        create_topic(kafka, dataset.report_topic, PARTITIONS)
+        create_topic(kafka, dataset.accepted_topic, PARTITIONS)
+    one, two, both = _catalog(old), _catalog(old), _catalog(old, new)
+    sets = [_rule_set(tmp_path / str(n), n, catalog) for n, catalog in enumerate((one, two, both), start=1)]
+    codecs = CodecCache(Schemas(old, both))
+
+    async def scene() -> int:
+        app = build_app(unique_name("group"), kafka, TUNING, client_id="govern")
+        writer = _writer(kafka)
+        agent = GovernAgent(app, _governors(one, sets[0], codecs), writer)
+        await writer.start()
+        load = Load(kafka, [old.report_topic], lambda number: _message(old, number))
+        async with running(app) as tasks:
+            await until(lambda: bool(app.consumer._committed_offset), "something is judged", *tasks)
+            changed = load.count(old.report_topic)
+            await until(lambda: load.count(old.report_topic) > changed + 300, "it is under load", *tasks)
+            await agent.use(_governors(two, sets[1], codecs))
+            swapped = now_ms()
+            await until(lambda: now_ms() > swapped, "a later millisecond")
+            changed = load.count(old.report_topic)
+            await until(lambda: load.count(old.report_topic) > changed + 300, "it is under load", *tasks)
+            load.switch(old.report_topic, new.report_topic)
+            await agent.use(_governors(both, sets[2], codecs))
+            await until(lambda: load.count(new.report_topic) > 300, "the new one is reported", *tasks)
+            load.stop()
+            offsets = app.consumer._committed_offset
+            ends = {place[:2]: place[2] + 1 for place in sorted(load.confirmed)}
+            await until(lambda: all((offsets.get(tp) or 0) >= end for tp, end in ends.items()), "all", *tasks)
+        await writer.stop()
+        expected.update(load.confirmed)
+        return swapped
+
+    expected: set[Place] = set()
+    swapped = asyncio.run(scene())
+    topics = Counter(place[0] for place in expected)
+    judged = sorted(_judged(kafka, old.accepted_topic, topics[old.report_topic]))
+    assert {rule_set for _, rule_set, _ in judged} == {rules.version for rules in sets}
+    assert not [at for _, rule_set, at in judged if rule_set == sets[0].version and at > swapped]
+    order = [rules.version for rules in sets]
+    for partition in range(PARTITIONS):
+        used = [order.index(rule_set) for place, rule_set, _ in judged if place[1] == partition]
+        assert used == sorted(used), "once a set is left, it is not used again"
+    at_new = _judged(kafka, new.accepted_topic, topics[new.report_topic])
+    assert {rule_set for _, rule_set, _ in at_new} == {sets[2].version}
+    places = [place for place, _, _ in judged + at_new]
+    assert len(places) == len(set(places))
+    assert set(places) == expected
+
+
+# -- sinks ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Ledger:
+    """A sink that writes down what is asked of it."""
+
+    refuses_setup: bool = False
+    entries: list[tuple[str, ...]] = field(default_factory=list)
+    records: Counter[tuple[str, str, tuple[str, ...]]] = field(default_factory=Counter)
+    name: str = "ledger"
+    wants_all_verdicts: bool = False
+    _busy: threading.Lock = field(default_factory=threading.Lock)
+
+    def setup(self, catalog: Catalog) -> None:
+        if self.refuses_setup:
+            raise OSError("the store is away")
+        self._enter("setup", *sorted(dataset.code for dataset in catalog))
+
+    def write(self, batches: list[GovernedBatch]) -> None:
+        self._enter("write", *sorted({batch.dataset.code for batch in batches if batch.dataset}))
+        for batch in batches:
+            assert batch.dataset is not None
+            assert batch.records is not None
+            columns = tuple(name for name in batch.records.columns if name in ("EXTRA",))
+            self.records.update((batch.dataset.code, str(one), columns) for one in batch.records["record_id"])
+
+    def check(self) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+    def _enter(self, *entry: str) -> None:
+        assert self._busy.acquire(blocking=False), "a sink is used by one thread at a time"
+        try:
+            time.sleep(0.02)
+            self.entries.append(entry)
+        finally:
+            self._busy.release()
+
+
+def test_a_sink_is_set_up_for_a_new_dataset_before_its_records_are_written(stack: RunningStack) -> None:
+    kafka = stack.settings.kafka()
+    code = unique_name("old").replace(".", "_")
+    old, wider, new = _dataset(code), _dataset(code, "EXTRA"), _dataset(unique_name("new").replace(".", "_"))
+    for dataset in (old, new):
+        create_topic(kafka, dataset.accepted_topic, PARTITIONS)
+    both = _catalog(wider, new)
+
+    def reader(catalog: Catalog) -> JudgedReader:
+        return JudgedReader(catalog, Units([]), CodecCache(Schemas(old, both)), b"secret")
+
+    def accepted(number: int) -> dict[str, Any]:
+        shared = {"schema_id": SCHEMA_ID, "governed_at": now_ms(), "topic": old.report_topic, "partition": 0}
+        prefix = verdict_header_prefix(verdict="accepted", rule_set="1", **shared)  # type: ignore[arg-type]
+        return {**_message(old, number), "headers": [(VERDICT_HEADER, prefix + b"%d" % number)]}
+
+    async def scene() -> None:
+        sink = Ledger()
+        app = build_app(unique_name("group"), kafka, TUNING, client_id="sink")
+        agent = SinkAgent(app, sink, reader(_catalog(old)), [old.accepted_topic], linger=0.0)
+        load = Load(kafka, [old.accepted_topic], accepted)
+        async with running(app) as tasks:
+            await until(lambda: bool(sink.records), "something is written", *tasks)
+            load.switch(old.accepted_topic, new.accepted_topic)
+            sink.refuses_setup = True
+            with pytest.raises(OSError, match="away"):
+                await agent.use(reader(both), [old.accepted_topic, new.accepted_topic])
+            sink.refuses_setup = False
+            await agent.use(reader(both), [old.accepted_topic, new.accepted_topic])
+            await until(lambda: any(key[0] == new.code for key in sink.records), "the new one is written", *tasks)
+            load.stop()
+            topics = Counter(place[0] for place in load.confirmed)
+            await until(lambda: sum(sink.records.values()) == sum(topics.values()), "all is written", *tasks)
+        entries = sink.entries
+        assert entries.index(("setup", *sorted((code, new.code)))) < min(
+            number for number, entry in enumerate(entries) if entry[0] == "write" and new.code in entry
+        )
+        assert Counter(key[0] for key in sink.records.elements()) == {
+            code: topics[old.accepted_topic],
+            new.code: topics[new.accepted_topic],
+        }
+        assert {key[2] for key in sink.records if key[0] == code} == {(), ("EXTRA",)}
+
+    asyncio.run(scene())
