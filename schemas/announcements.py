@@ -91,10 +91,7 @@ class Announcements:
             raise AnnouncementError(f"{self.topic}: {error.args[0].str()}") from None
 
     def read(self) -> dict[bytes, bytes]:
-        """The newest value of each key, in the order in which the keys were first written.
-
-        The topic must exist (:meth:`ensure`).
-        """
+        """The newest value of each key; nothing where the topic does not exist."""
         return self._read_until(None).values
 
     def publish(self, decide: Decide) -> None:
@@ -136,6 +133,8 @@ class Announcements:
         deadline = time.monotonic() + self._timeout
         consumer = _new_consumer(self._kafka)
         try:
+            if tag is None and self.topic not in consumer.list_topics(timeout=self._timeout).topics:
+                return found
             consumer.assign([TopicPartition(self.topic, 0, OFFSET_BEGINNING)])
             while True:
                 message = consumer.poll(_POLL_SECONDS)

@@ -73,16 +73,17 @@ class TopicAdmin:
                 configs[resource.name] = {}
         return {name: FoundTopic(name, len(there[name].partitions), configs[name]) for name in found}
 
-    def change(self, name: str, config: Mapping[str, str]) -> None:
-        """Set some of a topic's settings and leave the others; raises TopicError."""
+    def change(self, names: Iterable[str], config: Mapping[str, str]) -> None:
+        """Set some of the topics' settings and leave the others; raises TopicError."""
         entries = [
             ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()
         ]
-        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-        try:
-            self._admin.incremental_alter_configs([resource])[resource].result(30)
-        except KafkaException as error:
-            raise TopicError(f"cannot change topic {name}: {error}") from error
+        resources = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries) for name in names]
+        for resource, future in self._admin.incremental_alter_configs(resources).items():
+            try:
+                future.result(60)
+            except KafkaException as error:
+                raise TopicError(f"cannot change topic {resource.name}: {error}") from error
 
     def create(self, specs: Iterable[TopicSpec]) -> None:
         """Create what does not exist yet; a topic that somebody else creates meanwhile is no error."""

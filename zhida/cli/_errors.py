@@ -33,6 +33,13 @@ def as_user_error(error: BaseException) -> UserError | None:
         return UserError(f"模式注册中心：{error}", f"schema registry: {error}", remedy, ExitCode.UNREACHABLE)
     if _is(error, "schemas.registry.client", "RegistryClientError"):
         return UserError(f"模式注册中心：{error}", f"schema registry: {error}")
+    if _is(error, "schemas.announcements", "AnnouncementError") or _is(error, "confluent_kafka", "KafkaException"):
+        remedy = "zhida status 查看各部分是否在运行 shows what is running"
+        return UserError(f"Kafka：{error}", f"Kafka: {error}", remedy, ExitCode.UNREACHABLE)
+    if _is(error, "sinks.base", "SinkUnavailable"):
+        return UserError(f"存储：{error}", f"store: {error}", "zhida status", ExitCode.UNREACHABLE)
+    if _is(error, "sinks.base", "SinkError"):
+        return UserError(f"存储：{error}", f"store: {error}", "zhida status")
     if isinstance(error, FileNotFoundError):
         return UserError(f"找不到文件 {error.filename}", f"no such file: {error.filename}", "", ExitCode.NOT_FOUND)
     if isinstance(error, PermissionError):

@@ -63,24 +63,39 @@ def release_to_announce(files: Files, known: Known) -> Release | None:
 def announce(kafka: KafkaConnection, files: Files, known: Known, now_ms: int) -> InForce:
     """Announce what of *files* is not in force, and return what is in force then.
 
-    *known* is what the decision was made on: raises ConflictError when somebody else has published since,
-    NumberTakenError, AnnouncementError, and NumberedError for what is too large.
+    *known* is what the decision was made on. Raises what :func:`announce_rules` raises, and NumberTakenError.
     """
     rules, release = rules_to_announce(files, known), release_to_announce(files, known)
     before = known.in_force()
-    if release is not None:
-        release = release.published(release.number, now_ms, release.rules)
-    number = release.number if release is not None else before.release.number if before else 0
-    if rules is not None:
-        rules = replace(rules, published_at_ms=now_ms, catalog=number)
-        _publish(kafka, RULES_TOPIC, rules.encode(), known.highest_rules)
-    if release is not None:
-        _publish(kafka, RELEASES_TOPIC, release.encode(), known.highest_release)
     last = rules or known.rules(known.highest_rules)
     now = release or (before.release if before else None)
     assert last is not None
     assert now is not None
+    if rules is not None:
+        last = announce_rules(kafka, rules, now.number, known, now_ms)
+    if release is not None:
+        now = announce_release(kafka, release, known, now_ms)
     return InForce(now, last)
+
+
+def announce_rules(
+    kafka: KafkaConnection, rules: RuleDocument, catalog: int, known: Known, now_ms: int
+) -> RuleDocument:
+    """Announce *rules*, which must not be used without release *catalog*, and return them as they were announced.
+
+    Raises ConflictError when somebody else has published since *known* was read, AnnouncementError, and NumberedError
+    for what is too large.
+    """
+    announced = replace(rules, published_at_ms=now_ms, catalog=catalog)
+    _publish(kafka, RULES_TOPIC, announced.encode(), known.highest_rules)
+    return announced
+
+
+def announce_release(kafka: KafkaConnection, release: Release, known: Known, now_ms: int) -> Release:
+    """Announce *release* and return it as it was announced; raises as :func:`announce_rules` does."""
+    announced = release.published(release.number, now_ms, release.rules)
+    _publish(kafka, RELEASES_TOPIC, announced.encode(), known.highest_release)
+    return announced
 
 
 def _publish(kafka: KafkaConnection, topic: str, record: tuple[bytes, bytes], highest: int) -> None:
@@ -90,7 +105,9 @@ def _publish(kafka: KafkaConnection, topic: str, record: tuple[bytes, bytes], hi
             raise ConflictError(f"{topic}: number {newest} was published meanwhile")
         return [record]
 
-    Announcements(kafka, topic).publish(decide)
+    board = Announcements(kafka, topic)
+    board.ensure()
+    board.publish(decide)
 
 
 def _means_the_same(announced: RuleDocument, files: Files) -> bool:
