@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -34,6 +35,7 @@ _MARK = b"-"
 #: Some brokers (Tansu) look for new records only about twice in this time.
 _LONG_POLL_MS = 100
 _POLL_SECONDS = 0.1
+_FIRST_SECONDS = 5.0
 #: Seconds between two attempts to publish.
 _LONGEST_PAUSE = 5.0
 
@@ -133,7 +135,8 @@ class Announcements:
         deadline = time.monotonic() + self._timeout
         consumer = _new_consumer(self._kafka)
         try:
-            if tag is None and self.topic not in consumer.list_topics(timeout=self._timeout).topics:
+            # Also because a client that knows where the topic is reads at once, and half a second later otherwise.
+            if self.topic not in consumer.list_topics(timeout=self._timeout).topics and tag is None:
                 return found
             consumer.assign([TopicPartition(self.topic, 0, OFFSET_BEGINNING)])
             while True:
@@ -193,6 +196,9 @@ class Follower:
     def _run(self) -> None:
         consumer = _new_consumer(self._kafka)
         try:
+            with suppress(KafkaException):
+                # A client that knows where the topics are reads at once, and half a second later otherwise.
+                consumer.list_topics(timeout=_FIRST_SECONDS)
             consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING) for topic in self._topics])
             while not self._stopping.is_set():
                 message = consumer.poll(_POLL_SECONDS)

@@ -64,6 +64,8 @@ class FencedWriter:
             logger=librdkafka_log,
         )
         try:
+            # A client that is connected finds its coordinator at once, and half a second later otherwise.
+            producer.list_topics(timeout=self._timeout)
             producer.init_transactions(self._timeout)
         except KafkaException as error:
             raise LostLead(error.args[0].str()) from None
