@@ -7,8 +7,10 @@ a sentence in Chinese and in English; readers collect all of them instead of sto
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -21,9 +23,12 @@ Location = tuple[str | int, ...]
 Severity = Literal["error", "warning"]
 
 MAX_BYTES = 2_000_000
+#: The parser is C and recursive: what is nested more deeply would end the process.
+MAX_DEPTH = 50
 #: So many known words can be listed in one message.
 _FEW_WORDS = 60
 _BOM = b"\xef\xbb\xbf"
+_DAY = re.compile(r"\b([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})\b")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -100,6 +105,7 @@ class Document:
         """Raise DocumentError where *text* is not usable YAML or has a key twice; *file* is its name in messages."""
         self.file = file
         try:
+            _check_depth(text)
             loader = _Loader(text)
             try:
                 self._root: yaml.Node | None = loader.get_single_node()
@@ -172,13 +178,24 @@ def nearest(word: str, known: Iterable[str]) -> tuple[str, str]:
 
 def _syntax_problem(error: Exception, text: str, file: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
-    line = mark.line + 1 if mark else 1
+    line = mark.line + 1 if mark else _line_of_no_day(text)
     said = getattr(error, "problem", None) or str(error) or type(error).__name__
     zh, en = f"不是可用的 YAML：{said}", f"not usable YAML: {said}"
     at_fault = text.splitlines()[line - 1 : line]
     if "\t" in said or any("\t" in row[: len(row) - len(row.lstrip())] for row in at_fault):
         zh, en = f"{zh}（缩进请用空格，不要用制表符）", f"{en} (indent with blanks, not tabs)"
     return Problem(file, line, zh, en)
+
+
+def _line_of_no_day(text: str) -> int:
+    """The line of the first date that the calendar does not have: reading it fails without saying where."""
+    for number, row in enumerate(text.splitlines(), start=1):
+        for year, month, day in _DAY.findall(row):
+            try:
+                date(int(year), int(month), int(day))
+            except ValueError:
+                return number
+    return 1
 
 
 #: What pydantic's commoner faults are called in Chinese; ``{…}`` are its own parameters.
@@ -238,6 +255,20 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_model_in, getattr(annotation, "__args__", ()))), None)
+
+
+def _check_depth(text: str) -> None:
+    """Raise ValueError where lists and mappings are nested too deeply; reads events, which needs no stack."""
+    if len(text) < MAX_DEPTH:
+        return
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _doubled_keys(root: yaml.Node) -> Iterator[yaml.ScalarNode]:

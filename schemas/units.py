@@ -91,6 +91,10 @@ class Units:
     def __contains__(self, code: str) -> bool:
         return code in self._by_code
 
+    def get(self, code: str) -> Unit | None:
+        """The unit of that code, or None."""
+        return self._by_code.get(code)
+
     def __iter__(self) -> Iterator[Unit]:
         return iter(self._by_code.values())
 

@@ -8,8 +8,9 @@ and are not sent.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from connectors.base import ConnectorError
 from schemas.catalog import Dataset, DatasetField
@@ -18,10 +19,20 @@ from schemas.names import normalise
 NOTE_PREFIX = "#"
 
 
+class Fields(Protocol):
+    """What has fields: a dataset, or another kind of list."""
+
+    @property
+    def fields(self) -> tuple[DatasetField, ...]:
+        """The fields that a file may have columns for."""
+        ...
+
+
 class Names:
     """Every name by which the fields of one dataset are known."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Fields, aliases: Mapping[str, str] | None = None) -> None:
+        """*aliases*: further names, each with the name of its field."""
         self._by_name: dict[str, DatasetField] = {}
         ambiguous: set[str] = set()
         for field in dataset.fields:
@@ -31,6 +42,8 @@ class Names:
                     ambiguous.add(key)
         for key in ambiguous:
             del self._by_name[key]
+        by_code = {field.name: field for field in dataset.fields}
+        self._by_name |= {normalise(alias): by_code[name] for alias, name in (aliases or {}).items()}
 
     def find(self, name: str) -> DatasetField | None:
         """The field that *name* means, or None."""

@@ -88,7 +88,7 @@ FAULTS: list[tuple[str, str, int, str]] = [
     ),
     ("region", rule("PAPER.id_number", "regions: ['3']"), 10, "a region is two digits, not '3'"),
     ("not YAML", "  - {", 4, "not usable YAML"),
-    ("no such day", rule("DAY.range", "min: 2026-02-30"), 1, "not usable YAML"),
+    ("no such day", rule("DAY.range", "min: 2026-02-30"), 10, "not usable YAML"),
     ("a tag", rule("NAME.required", "zh2: !!python/object:os.system x"), 10, "not usable YAML"),
     ("no message", rule("NAME.required").replace("correct the field", ""), 9, "en: String should have at least"),
 ]

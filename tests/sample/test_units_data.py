@@ -49,6 +49,12 @@ def test_unit_codes_are_valid_and_carry_the_region_of_the_unit() -> None:
         assert unit.level == REGIONS[unit.region].level
 
 
+def test_units_have_contacts_that_cannot_be_mistaken_for_real_ones_and_a_principal_each() -> None:
+    assert all(unit.contact_name.endswith("示例") and unit.contact_phone.startswith("000-") for unit in UNITS)
+    assert len({unit.principal for unit in UNITS}) == len(UNITS)
+    assert all(unit.principal == f"User:u-{unit.code}" and not unit.public_key for unit in UNITS)
+
+
 def test_every_region_has_units() -> None:
     assert {unit.region for unit in UNITS} == {region.code for region in REGIONS}
 

@@ -69,6 +69,12 @@ def _governor(schemas: Schemas | None = None, rules: RuleSet | None = None, data
     return Governor(dataset, rules or RuleSet.load(CATALOG), UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20)
 
 
+def _assigned_from(day: date) -> Assignments:
+    """Everybody must report penalties from *day* on."""
+    data = [{"dataset": DATASET.code, "assignments": [{"lines": sorted(UNITS.lines), "from": str(day)}]}]
+    return Assignments.from_data(data, CATALOG, UNITS, REGIONS)
+
+
 def _judge(governor: Governor, reports: list[Report], refused: dict[int, tuple[str, str]] | None = None) -> Outcome:
     return governor.judge(TOPIC, 1, reports, NOW, refused or {})
 
@@ -152,6 +158,24 @@ def test_rows_and_columns_of_one_batch_get_the_same_outcome(reports: list[Report
     columns = _judge(_governor(rules=whole), reports)
     rows = _judge(_governor(rules=FragileRules(whole, set(), columns_fail=True)), reports)
     assert (columns.stopped, columns.suspects, columns.feedback) == (rows.stopped, rows.suspects, rows.feedback)
+
+
+@pytest.mark.parametrize("count", [20, 200], ids=["as rows", "as columns"])
+def test_an_assignment_begins_at_midnight_in_china(reports: list[Report], count: int) -> None:
+    codecs = CodecCache(Schemas())
+    codecs.learn(DATASET, IDS[DATASET.code])
+    governor = Governor(
+        DATASET, RuleSet.load(CATALOG), UNITS, _assigned_from(date(2026, 9, 2)), codecs, max_record_bytes=1 << 20
+    )
+    midnight = int(datetime(2026, 9, 1, 16, tzinfo=UTC).timestamp() * 1000)
+    early = governor.judge(TOPIC, 1, reports[:count], midnight - 1, {})
+    assert early.stopped == frozenset(range(count))
+    for answer in early.feedback:
+        assert answer.verdict == "rejected"
+        assert [violation.rule for violation in answer.violations] == [f"{DATASET.code}.unit.assigned_unit"]
+        assert DATASET.owner in answer.violations[0].message_zh
+        assert DATASET.zh in answer.violations[0].message_zh
+    assert governor.judge(TOPIC, 1, reports[:count], midnight, {}).stopped == frozenset()
 
 
 def test_a_schema_id_that_no_registry_can_give_out_is_a_wrong_header(reports: list[Report]) -> None:

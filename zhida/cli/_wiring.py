@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from zhida.errors import ExitCode, UserError
@@ -26,6 +27,11 @@ def load_units() -> Units:
     from schemas.units import Units
 
     return Units.load()
+
+
+def today_in_china() -> date:
+    """The date by which assignments and rules are judged: China has one time zone and no summer time."""
+    return datetime.now(timezone(timedelta(hours=8))).date()
 
 
 def now_ms() -> int:

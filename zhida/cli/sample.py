@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from zhida.cli._console import console, print_json, table, verdict_text
-from zhida.cli._wiring import load_settings, load_units
+from zhida.cli._wiring import load_settings, load_units, today_in_china
 from zhida.errors import ExitCode, UserError
-
-if TYPE_CHECKING:
-    from datetime import date
 
 app = typer.Typer()
 _FOLDER_HELP = "样例所在的文件夹。Folder of the sample."
@@ -52,7 +49,7 @@ def generate(
     shares = shares_from_text(faults)
     catalog, units, regions = Catalog.load(), load_units(), Regions.load()
     assignments = Assignments.load(catalog, units, regions)
-    day = today.date() if today else _today_in_china()
+    day = today.date() if today else today_in_china()
     try:
         messages = make(seed, records, catalog, units, regions, assignments, day, shares)
     except ValueError as error:
@@ -104,12 +101,6 @@ def send(
         print_json({"sent": placements.height})
     else:
         console().print(f"已报送 {placements.height} 条。Sent {placements.height} messages.")
-
-
-def _today_in_china() -> date:
-    from datetime import UTC, timedelta, timezone
-
-    return datetime.now(UTC).astimezone(timezone(timedelta(hours=8))).date()
 
 
 def _print(summary: dict[str, Any], as_json: bool, rules: bool = False) -> None:

@@ -59,7 +59,7 @@ _LEVELS = ("province", "city", "county")
 
 
 def make_units(regions: Regions) -> list[Unit]:
-    """Every unit of every region, in order of region and department."""
+    """Every unit of every region, as the registry keeps them: in order of region and code."""
     taken: set[str] = set()
     units: list[Unit] = []
     for region in regions:
@@ -71,7 +71,7 @@ def make_units(regions: Regions) -> list[Unit]:
             name = pattern.format(_full_name(region, regions))
             unit = Unit(code, name, region.code, region.level, line, *_contact(code), principal=f"User:u-{code}")
             units.append(unit)
-    return units
+    return sorted(units, key=lambda unit: (unit.region, unit.code))
 
 
 def _contact(code: str) -> tuple[str, str]:
