@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: What workers are made of.
 MEASURED = ("schemas", "rules", "streams", "sinks", "connectors", "zhida", "benchmarks/ways")
 #: What the load is made of.
-LOAD = ("schemas/datasets", "schemas/data", "zhida/sample", "benchmarks/corpus.py")
+LOAD = ("schemas/datasets", "schemas/data", "schemas/assignments", "zhida/sample", "benchmarks/corpus.py")
 _KINDS = {".py", ".yaml", ".csv", ".lua", ".txt", ".json", ".tsv"}
 
 

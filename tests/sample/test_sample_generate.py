@@ -217,6 +217,20 @@ def test_units_of_every_city_report_and_some_hundreds_altogether(sample: Sample)
     assert {sample.units[code].city for code in reporting} >= {city.code for city in sample.regions.cities}
 
 
+def test_units_report_what_they_are_assigned_and_others_are_told_that_they_are_not(sample: Sample) -> None:
+    strange: Counter[str] = Counter()
+    for message in sample.messages:
+        if message.record is None or "known_unit" in str(message.expected.rules):
+            continue
+        unit, assigned = message.record["unit"], sample.assignments.units_for(message.dataset, TODAY)
+        rule = f"{message.dataset}.unit.assigned_unit"
+        assert (unit in assigned) == (rule not in message.expected.rules)
+        if unit not in assigned:
+            strange[message.dataset] += 1
+            assert message.unit == unit, "the unit that the record names is told"
+    assert strange.keys() == set(MAKERS)
+
+
 def test_only_messages_of_known_units_that_are_not_plainly_accepted_are_told(sample: Sample) -> None:
     verdicts = sample.answers.verdicts
     told = verdicts.filter(pl.col("told") != "")
