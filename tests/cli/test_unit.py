@@ -148,6 +148,12 @@ def test_an_import_says_which_fields_change_and_never_a_telephone_or_a_key(
     ]
 
 
+def test_the_example_list_of_the_documentation_can_be_imported(unit: Command, folder: Path) -> None:
+    before = len(registered(folder))
+    assert unit("import", CATALOG_DIR.parent / "docs" / "examples" / "units.csv")[0] == 0
+    assert len(registered(folder)) == before + 2
+
+
 def test_a_dry_run_writes_nothing(unit: Command, folder: Path, tmp_path: Path) -> None:
     content = (folder / "data" / "units.csv").read_bytes()
     code, out, _ = unit("import", listed(tmp_path, f"{NEW},示例中心,320100,市场监管,,,,"), "--dry-run")
