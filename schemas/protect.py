@@ -10,6 +10,8 @@ import polars as pl
 
 from schemas.catalog import Dataset, DatasetField, PiiClass
 
+#: Classes that stores hold in clear: names of legal representatives are public by regulation.
+UNMASKED: frozenset[PiiClass] = frozenset({"none", "name"})
 PERSON_PREFIX = "p:"
 REGISTRATION_PREFIX = "reg:"
 _DIGEST_SIZE = 16
@@ -40,8 +42,8 @@ def mask(value: str, pii: PiiClass) -> str:
 
 
 def stored_masked(field: DatasetField) -> bool:
-    """True where stores hold only the mask. Names of legal representatives are public by regulation and stay."""
-    return field.pii not in ("none", "name")
+    """True where stores hold only the mask."""
+    return field.pii not in UNMASKED
 
 
 def subject_of(record: Mapping[str, Any], dataset: Dataset, secret: bytes) -> str:

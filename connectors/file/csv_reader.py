@@ -142,7 +142,7 @@ class CsvReader:
             raise ConnectorError(
                 f"没有找到表头：第一行应为字段编码或中文名称，而文件以“{start}”开头",
                 f"no header of field codes or Chinese labels: the file starts with {start!r}",
-                "zhida dataset show <数据集> 列出全部列名 lists the columns",
+                "zhida catalog show <数据集> 列出全部列名 lists the columns",
             )
         _, used, delimiter, titles, above = best
         self._lines.skip(used)

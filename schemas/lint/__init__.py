@@ -78,7 +78,10 @@ def _assignment_problems(folder: Path, found: Findings) -> Iterator[Problem]:
     try:
         assignments = Assignments.load(found.catalog, found.units, found.regions, place)
     except AssignmentError as error:
-        yield from (problem for problem in error.problems if Path(problem.file).stem not in found.broken)
+        for problem in error.problems:
+            missing = problem.en.startswith("no dataset") and Path(problem.file).stem in found.broken
+            if not missing:  # why it is missing has been told
+                yield problem
         return
     for dataset in found.catalog:
         file = str(place / f"{dataset.code}.yaml")

@@ -126,10 +126,10 @@ def test_logs_are_one_json_object_a_line_and_hold_no_secret_fields() -> None:
         (["unit", "list", "--find", "南京市"], 0),
         (["unit", "list", "--region", "320100", "--limit", "2", "--json"], 0),
         (["unit", "show", "没有"], 4),
-        (["dataset", "list"], 0),
-        (["dataset", "show", "行政处罚"], 0),
-        (["dataset", "show", "行政处法"], 2),
-        (["dataset", "template", "legal_person"], 0),
+        (["catalog", "list"], 0),
+        (["catalog", "show", "行政处罚"], 0),
+        (["catalog", "show", "行政处法"], 2),
+        (["catalog", "template", "legal_person"], 0),
         (["connector", "list"], 0),
         (["connector", "run", "none"], 2),
         (["connector", "run", "file", "--set", "x=1"], 2),
@@ -152,7 +152,7 @@ def test_a_template_is_a_valid_header_for_its_own_dataset(tmp_path: Path) -> Non
     for dataset in Catalog.load():
         path = tmp_path / f"{dataset.code}.csv"
         with pytest.raises(SystemExit) as caught:
-            main(["dataset", "template", dataset.code, "-o", str(path)])
+            main(["catalog", "template", dataset.code, "-o", str(path)])
         assert caught.value.code == 0
         header = match_header(path.read_text(encoding="utf-8-sig").strip().split(","), Names(dataset))
         check_required(header, dataset)

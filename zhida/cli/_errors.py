@@ -23,7 +23,7 @@ def as_user_error(error: BaseException) -> UserError | None:
             code = ExitCode.USAGE
         return UserError(error.message_zh, error.message_en, error.remedy, code)  # type: ignore[attr-defined]
     if _is(error, "schemas.catalog", "CatalogError"):
-        return UserError(f"信息资源目录：{error}", f"catalog: {error}", "zhida dataset list", ExitCode.USAGE)
+        return UserError(f"信息资源目录：{error}", f"catalog: {error}", "zhida catalog lint", ExitCode.USAGE)
     if _is(error, "zhida.settings", "SettingsError"):
         return UserError(f"设置有误：{error}", f"settings: {error}", "见 see docs/settings.md", ExitCode.USAGE)
     if _is(error, "zhida.stack.errors", "StackError"):
