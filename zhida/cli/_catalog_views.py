@@ -116,15 +116,15 @@ def print_changes(changes: Sequence[DatasetChange]) -> None:
         verdict = "兼容 compatible" if change.compatible else "不兼容 not compatible"
         out.print(f"{zh} {en}：{change.zh} {change.code}，{verdict}", style=colour)
         for name, values in change.properties.items():
-            out.print(f"  {name}：{_short(values[0])} → {_short(values[1])}")
+            out.print(f"  {name}：{_short(values[0])} → {_short(values[1])}", soft_wrap=True)
         for field in change.fields:
             zh, en, colour = _KINDS[field.kind]
             region = f"（{field.region}）" if field.region else ""
             out.print(f"  {zh} {en}：{field.name} {field.zh}{region}", style=colour)
             for name, values in field.properties.items():
-                out.print(f"    {name}：{_short(values[0])} → {_short(values[1])}")
+                out.print(f"    {name}：{_short(values[0])} → {_short(values[1])}", soft_wrap=True)
         for zh, en in change.reasons:
-            out.print(f"  ✗ {zh} {en}", style="red")
+            out.print(f"  ✗ {zh} {en}", style="red", soft_wrap=True)
 
 
 def _short(value: Any) -> str:
