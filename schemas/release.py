@@ -7,7 +7,7 @@ hashed, and announced as one compressed message on ``zhida.catalog``; the highes
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -49,7 +49,10 @@ class Release:
 
     def published(self, number: int, published_at_ms: int, rules: int) -> Release:
         """The same content as release *number*."""
-        return replace(self, number=number, published_at_ms=published_at_ms, rules=rules)
+        made = replace(self, number=number, published_at_ms=published_at_ms, rules=rules)
+        # The same objects: what was made of them once need not be made again.
+        made.__dict__["_content"] = self._content
+        return made
 
     def encode(self) -> tuple[bytes, bytes]:
         """Key and value of its announcement; raises NumberedError when it is too large for one."""
@@ -63,27 +66,19 @@ class Release:
         datasets = sorted(self.catalog, key=lambda dataset: dataset.code)
         return {
             "datasets": [one.model_dump(mode="json", by_alias=True, exclude_defaults=True) for one in datasets],
-            "regions": [asdict(region) for region in sorted(self.regions, key=lambda region: region.code)],
-            "units": [_filled(asdict(unit)) for unit in sorted(self.units, key=lambda unit: unit.code)],
+            "regions": [_said(region) for region in sorted(self.regions, key=lambda region: region.code)],
+            "units": [_said(unit) for unit in sorted(self.units, key=lambda unit: unit.code)],
             "assignments": self.assignments.to_data(),
         }
 
     @classmethod
     def decode(cls, key: bytes, value: bytes) -> Release:
         """The release in a message, whole or not at all; raises ReleaseError."""
-        try:
-            document = decode(key, value)
-        except NumberedError as error:
-            raise ReleaseError(str(error)) from None
+        document = _opened(key, value)
         content = document.content
-        if not isinstance(content, dict):
-            raise ReleaseError("the content is no object")
-        datasets = _rows(Dataset, content, "datasets")
+        catalog = _catalog(content)
         regions = Regions(_rows(Region, content, "regions"))
         units = Units(_rows(Unit, content, "units"))
-        if not datasets:
-            raise ReleaseError("there are no datasets")
-        catalog = Catalog(_by_code(datasets))
         homeless = [unit.code for unit in units if unit.region not in regions]
         if homeless:
             raise ReleaseError(f"units of unknown regions: {', '.join(homeless[:5])}")
@@ -100,6 +95,28 @@ class Release:
             published_at_ms=document.published_at_ms,
             rules=document.needs,
         )
+
+
+def catalog_of(key: bytes, value: bytes) -> Catalog:
+    """The catalog alone of the release in a message, which takes a tenth of the time; raises ReleaseError."""
+    return _catalog(_opened(key, value).content)
+
+
+def _opened(key: bytes, value: bytes) -> Numbered:
+    try:
+        document = decode(key, value)
+    except NumberedError as error:
+        raise ReleaseError(str(error)) from None
+    if not isinstance(document.content, dict):
+        raise ReleaseError("the content is no object")
+    return document
+
+
+def _catalog(content: dict[str, Any]) -> Catalog:
+    datasets = _rows(Dataset, content, "datasets")
+    if not datasets:
+        raise ReleaseError("there are no datasets")
+    return Catalog(_by_code(datasets))
 
 
 def _rows(kind: type[_Row], content: dict[str, Any], name: str) -> list[_Row]:
@@ -120,5 +137,7 @@ def _by_code(datasets: Iterable[Dataset]) -> dict[str, Dataset]:
     return found
 
 
-def _filled(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if value != ""}
+def _said(row: Region | Unit) -> dict[str, str]:
+    """A row without what has its default."""
+    values = ((one, getattr(row, one.name)) for one in fields(row))
+    return {one.name: value for one, value in values if value != one.default}

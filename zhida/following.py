@@ -174,10 +174,14 @@ class Following:
 
     def _told(self, announced: Announced) -> None:
         with self._lock:
+            before = dict(self._known.broken)
             self._known.take(announced.topic, announced.key, announced.value)
             if self._follower.caught_up:
                 # Decoded here, so that whoever asks finds it done.
                 self._known.in_force()
+            broken = {where: reason for where, reason in self._known.broken.items() if before.get(where) != reason}
+        for where, reason in broken.items():
+            log.error("an announcement cannot be used and is passed over", announcement=where, reason=reason)
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._wake)
 

@@ -8,14 +8,14 @@ both halves are there, whatever their order; what a publisher that died left hal
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import structlog
-
 from schemas.announcements import Announcements
+from schemas.catalog import Catalog
 from schemas.connection import KafkaConnection
-from schemas.release import RELEASES_TOPIC, Release, ReleaseError
+from schemas.release import RELEASES_TOPIC, Release, ReleaseError, catalog_of
 
 if TYPE_CHECKING:
     from rules.document import RuleDocument
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 RULES_TOPIC = "zhida.rules"
 #: Older ones than so many are forgotten: they are only gone back to when newer ones cannot be used.
 _KEPT = 20
-
-log = structlog.get_logger("in_force")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +89,14 @@ class Known:
             if release is not None and rules is not None:
                 yield InForce(release, rules)
 
-    def releases(self) -> Iterator[Release]:
-        """Every usable release that is remembered, the newest first."""
-        for number in sorted(self._releases, reverse=True):
-            release = self._release(number)
-            if release is not None:
-                yield release
+    def catalogs(self) -> Iterator[Catalog]:
+        """The catalog of every usable release that is remembered, the newest first."""
+        for number, found in sorted(self._releases.items(), reverse=True):
+            if isinstance(found, Release):
+                yield found.catalog
+                continue
+            with suppress(ReleaseError):
+                yield catalog_of(b"%d" % number, found)
 
     def rules(self, number: int) -> RuleDocument | None:
         """A rule set by number; None where there is none that can be used."""
@@ -136,8 +136,6 @@ class Known:
         return None
 
     def _refuse(self, where: str, reason: str) -> None:
-        if self.broken.get(where) != reason:
-            log.error("an announcement cannot be used and is passed over", announcement=where, reason=reason)
         self.broken[where] = reason
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 from rules.contract import contract_rule_set
-from rules.ruleset import RuleSet
+from rules.document import RuleDocument
+from rules.errors import RuleError
+from rules.ruleset import LIBRARY_DIR, RuleSet
 from schemas.catalog import Catalog, Dataset
 from schemas.registry.client import RegistryClient
 from schemas.topics import QUARANTINE_TOPIC, REJECTED_TOPIC, feedback_topic
@@ -15,7 +18,13 @@ from schemas.verdict import FEEDBACK_SCHEMA, FEEDBACK_SUBJECT
 from streams.topic_admin import TopicAdmin, TopicSpec
 from zhida.errors import UserError
 from zhida.in_force import InForce, Known, read_known
-from zhida.publishing.announce import ConflictError, announce
+from zhida.publishing.announce import (
+    ConflictError,
+    NumberTakenError,
+    announce,
+    release_to_announce,
+    rules_to_announce,
+)
 from zhida.settings import Settings
 from zhida.source import Files, FilesError, load_catalog, load_files, load_release
 
@@ -70,7 +79,7 @@ def ensure_in_force(settings: Settings, report: Callable[[str], None] = lambda _
     known = read_known(settings.kafka())
     in_force = known.in_force()
     if in_force is not None:
-        _tell_difference(settings, in_force, report)
+        _tell_difference(settings, known, in_force.release.number, report)
         return in_force
     if known.highest_release:
         raise UserError(
@@ -111,14 +120,31 @@ def files_refused(error: FilesError) -> UserError:
     )
 
 
-def _tell_difference(settings: Settings, in_force: InForce, report: Callable[[str], None]) -> None:
-    number = in_force.release.number
+def compare_files(settings: Settings, known: Known) -> tuple[Literal["same", "differ", "wrong"], str]:
+    """Whether the files say what is in force, and what is wrong with them where they say nothing."""
+    in_force = known.in_force()
     try:
-        same = load_release(settings).digest == in_force.release.digest
+        if in_force is not None:
+            rules = RuleDocument.read(settings.rules_dir or LIBRARY_DIR)
+            same = load_release(settings).digest == in_force.release.digest and rules.digest == in_force.rules.digest
+            if same:
+                return "same", ""
+        files = load_files(settings)
+        changed = rules_to_announce(files, known) or release_to_announce(files, known)
     except FilesError as error:
-        report(f"生效目录 catalog {number}；文件有误 the files cannot be read: {error.problems[0]}")
-        return
-    if not same:
+        return "wrong", error.problems[0]
+    except RuleError as error:
+        return "wrong", error.problems[0]
+    except NumberTakenError:
+        return "differ", ""
+    return ("same" if changed is None else "differ"), ""
+
+
+def _tell_difference(settings: Settings, known: Known, number: int, report: Callable[[str], None]) -> None:
+    state, reason = compare_files(settings, known)
+    if state == "wrong":
+        report(f"生效目录 catalog {number}；文件有误 the files are wrong: {reason}")
+    elif state == "differ":
         report(
             f"文件与生效目录 {number} 不同，发布用 files differ from catalog {number} in force: zhida catalog publish"
         )

@@ -10,6 +10,7 @@ import typer
 from zhida.cli._console import console, print_json, table
 from zhida.cli._wiring import load_settings, now_ms
 from zhida.errors import ExitCode
+from zhida.logging import configure
 
 if TYPE_CHECKING:
     from zhida.publishing.plan import Plan, Step
@@ -57,6 +58,7 @@ def publish(
     from zhida.source import FilesError, load_files
 
     began = time.monotonic()
+    configure(json=False, level="warning")
     settings = load_settings()
     try:
         files = load_files(settings)

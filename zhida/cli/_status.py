@@ -145,8 +145,8 @@ def _http(url: str, path: str, login: tuple[str, str] | None, token: str | None 
     return url, ""
 
 
-def datasets(kafka: KafkaConnection) -> list[DatasetStatus]:
-    """Received, governed and lag of each dataset whose report topic exists."""
+def datasets(kafka: KafkaConnection, catalog: Catalog) -> list[DatasetStatus]:
+    """Received, governed and lag of each dataset of *catalog* whose report topic exists."""
     consumer = _consumer(kafka)
     try:
         there = consumer.list_topics(timeout=_SECONDS).topics
@@ -154,7 +154,7 @@ def datasets(kafka: KafkaConnection) -> list[DatasetStatus]:
             _dataset(
                 consumer, dataset.code, dataset.zh, dataset.report_topic, len(there[dataset.report_topic].partitions)
             )
-            for dataset in Catalog.load()
+            for dataset in catalog
             if dataset.report_topic in there
         ]
     finally:

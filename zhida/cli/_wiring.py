@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,12 @@ from zhida.errors import ExitCode, UserError
 if TYPE_CHECKING:
     from connectors.base import Wiring
     from schemas.catalog import Catalog, Dataset
+    from schemas.release import Release
     from schemas.units import Units
     from zhida.settings import Settings
+
+#: How long the broker may take to say what is in force, before the files have to do.
+_SECONDS = 3.0
 
 
 def load_settings() -> Settings:
@@ -39,14 +44,33 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def connector_wiring(settings: Settings) -> Wiring:
-    """What a connector is handed."""
+def release_in_force(settings: Settings) -> Release:
+    """What the running platform goes by; the files where it does not answer or nothing has been published."""
+    from schemas.announcements import AnnouncementError
+    from zhida.in_force import read_known
+    from zhida.preparation import files_refused
+    from zhida.source import FilesError, load_release
+
+    found = None
+    if settings.kafka_bootstrap:
+        with suppress(AnnouncementError):
+            found = read_known(settings.kafka(), timeout=_SECONDS).in_force()
+    if found is not None:
+        return found.release
+    try:
+        return load_release(settings)
+    except FilesError as error:
+        raise files_refused(error) from error
+
+
+def connector_wiring(settings: Settings, release: Release | None = None) -> Wiring:
+    """What a connector is handed; *release* is the one in force unless another is given."""
     from connectors.base import Wiring
-    from schemas.catalog import Catalog
     from schemas.registry.client import RegistryClient
 
+    release = release or release_in_force(settings)
     registry = RegistryClient(settings.registry())
-    return Wiring(settings.kafka(), registry, Catalog.load(), load_units(), now_ms)
+    return Wiring(settings.kafka(), registry, release.catalog, release.units, now_ms)
 
 
 def api_url(settings: Settings) -> str:

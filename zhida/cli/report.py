@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zhida.cli._console import console, print_json, table, verdict_text
-from zhida.cli._wiring import connector_wiring, dataset_or_usage_error, load_settings
+from zhida.cli._wiring import connector_wiring, dataset_or_usage_error, load_settings, release_in_force
 from zhida.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _wiring(settings: Any, *, dry_run: bool) -> Wiring:
     """A dry run needs no broker, so that a file can be checked anywhere."""
     if not dry_run or settings.kafka_bootstrap:
         return connector_wiring(settings)
-    return connector_wiring(settings.updated({"kafka_bootstrap": "127.0.0.1:9092"}))
+    return connector_wiring(settings.updated({"kafka_bootstrap": "127.0.0.1:9092"}), release_in_force(settings))
 
 
 def _run_json(config: FileReport, wiring: Wiring) -> Counts:

@@ -111,7 +111,9 @@ def _publish(kafka: KafkaConnection, topic: str, record: tuple[bytes, bytes], hi
 
 
 def _means_the_same(announced: RuleDocument, files: Files) -> bool:
-    if announced.number == files.rules.number and announced.digest == files.rules.digest:
+    if announced.number != files.rules.number:
+        return False
+    if announced.digest == files.rules.digest:
         return True
     try:
         return RuleSet.from_document(announced, files.release.catalog).version == files.rule_set.version

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any
 
 import orjson
-import structlog
 from aiokafka.errors import KafkaError
 
 from schemas.announcements import Announced, Follower
@@ -25,8 +24,6 @@ _ASK_SECONDS = 1.0
 _GONE_SECONDS = 10.0
 #: Seconds that a role which cannot take something on has to try again, before nobody waits for it any more.
 _PATIENCE = 6.0
-
-log = structlog.get_logger("publish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +68,8 @@ class FollowerWatch:
         """Ask the broker who is there."""
         try:
             found = asyncio.run(clients_of(self._kafka, GROUPS))
-        except KafkaError as error:
-            # A cluster without any consumer yet has nobody to coordinate groups.
-            log.warning("consumer groups cannot be asked", error=type(error).__name__)
+        except KafkaError:
+            # A cluster without any consumer yet has nobody to coordinate groups; any other trouble shows as silence.
             return
         now = time.monotonic()
         self._seen |= {client: now for clients in found.values() for client in clients}

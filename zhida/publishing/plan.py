@@ -185,8 +185,7 @@ def _store(plan: Plan, settings: Settings, catalog: Catalog, known: Known) -> No
     try:
         if connection.embedded:
             # Another process holds the store. It has what every release so far has asked for.
-            before = [release.catalog for release in known.releases()]
-            statements = plan_after(connection.database, before, catalog)
+            statements = plan_after(connection.database, known.catalogs(), catalog)
         else:
             statements = planned(connection, catalog)
     except MigrationError as error:

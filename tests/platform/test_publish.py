@@ -1,0 +1,409 @@
+"""One publish: the running platform follows the files, at once and as a whole, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+import yaml
+from running import until
+from wire import Sent, Wire
+
+from rules.document import RuleDocument
+from rules.ruleset import LIBRARY_DIR
+from schemas.announcements import Announcements
+from schemas.catalog import CATALOG_DIR
+from schemas.registry.client import RegistryClient
+from schemas.release import RELEASES_TOPIC
+from schemas.rowcodec import RowCodec
+from sinks.read import HotCache
+from streams.topic_admin import TopicAdmin
+from zhida.in_force import RULES_TOPIC, InForce, read_known
+from zhida.platform import start_platform
+from zhida.publishing.announce import ConflictError
+from zhida.publishing.followers import FollowerWatch
+from zhida.publishing.plan import Plan, Step, make_plan
+from zhida.publishing.run import Outcome, carry_out
+from zhida.settings import Settings
+from zhida.source import load_files
+from zhida.stack.testing import chosen_stack
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+#: A dataset of the sample that new ones are made after.
+MODEL = "abnormal_operation"
+#: Seconds in which a record must have come all the way; the figure itself is printed.
+GENEROUS = 15.0
+
+
+@dataclass
+class Publisher:
+    """Somebody who edits the files of the catalog in a folder, and publishes them. Each test leaves them published."""
+
+    wire: Wire
+    settings: Settings
+    registry: RegistryClient
+    catalog: Path
+    rules: Path
+
+    def add_dataset(self, code: str) -> None:
+        """A new dataset like MODEL, with its rules and assignments."""
+        for folder in (self.catalog / "datasets", self.catalog / "assignments", self.rules):
+            text = (folder / f"{MODEL}.yaml").read_text(encoding="utf-8")
+            (folder / f"{code}.yaml").write_text(text.replace(MODEL, code), encoding="utf-8")
+        self.raise_number()
+
+    def raise_number(self, to: int | None = None) -> None:
+        """Give the rule library its next number."""
+        path = self.rules / "_library.yaml"
+        number = to or self.in_force().rules.number + 1
+        path.write_text(re.sub(r"(?m)^number: \d+", f"number: {number}", path.read_text("utf-8")), encoding="utf-8")
+
+    def edit(self, code: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change a dataset's file."""
+        path = self.catalog / "datasets" / f"{code}.yaml"
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        change(data)
+        path.write_text(yaml.safe_dump(data, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+    def run(self, *options: str) -> tuple[int, dict[str, Any]]:
+        """Exit code and JSON of ``zhida catalog publish``."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ZHIDA_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "zhida", "catalog", "publish", "--json", *options],
+            env=environment | self.settings.environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def plan(self, *, allow_removal: bool = False) -> Plan:
+        """The plan for the files as they are now."""
+        files, known = load_files(self.settings), read_known(self.wire.kafka)
+        return make_plan(self.settings, files, known, self.registry, 1, allow_removal=allow_removal)
+
+    def carry_out(self, plan: Plan, report: Callable[[Step], None] = lambda _: None) -> Outcome:
+        return carry_out(plan, self.wire.kafka, patience=60, report=report)
+
+    def publish(self) -> Plan:
+        """Publish the files as they are; returns the plan that was carried out."""
+        plan = self.plan()
+        assert not plan.refused
+        outcome = self.carry_out(plan)
+        assert outcome.ok, (outcome.failed, outcome.error, outcome.late)
+        return plan
+
+    def in_force(self) -> InForce:
+        found = read_known(self.wire.kafka).in_force()
+        assert found is not None
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """All that a publish can change."""
+        admin = TopicAdmin(self.wire.kafka, replication=1)
+        known = read_known(self.wire.kafka)
+        names = sorted(name for name in admin.names() if name.startswith("zhida."))
+        versions = {subject: self.registry.latest(subject) for subject in self.registry.subjects()}
+        return {
+            "topics": admin.describe(names),
+            "subjects": versions,
+            "announced": (known.highest_release, known.highest_rules),
+        }
+
+
+@pytest.fixture(scope="module")
+def publisher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    folder = tmp_path_factory.mktemp("publish")
+    for name in ("datasets", "extensions", "assignments", "data"):
+        shutil.copytree(CATALOG_DIR / name, folder / "catalog" / name)
+    shutil.copytree(LIBRARY_DIR, folder / "rules")
+    settings = Settings.load(
+        data_dir=folder / "var",
+        registry_port=_free_port(),
+        api_port=_free_port(),
+        catalog_dir=folder / "catalog",
+        rules_dir=folder / "rules",
+        # The embedded broker takes half of it for each change of topics.
+        govern_session_timeout_s=3.0,
+    )
+    with (
+        start_platform(settings, real=chosen_stack() == "real", report=print) as platform,
+        RegistryClient(platform.settings.registry()) as registry,
+    ):
+        yield Publisher(Wire(platform), platform.settings, registry, folder / "catalog", folder / "rules")
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class Reporter:
+    """Reports penalties all the while."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._enough = threading.Event()
+        self._pairs = wire.pairs(wire.sound(400))
+        self._thread = threading.Thread(target=self._run)
+        self.sent: list[Sent] = []
+
+    def __enter__(self) -> Reporter:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        at = 0
+        while not self._enough.wait(0.05):
+            self.sent += self._wire.send(self._pairs[at : at + 10], linger_ms=1)
+            at = (at + 10) % len(self._pairs)
+
+
+def test_a_new_dataset_takes_records_the_moment_it_is_published_and_no_other_record_is_lost(
+    publisher: Publisher,
+) -> None:
+    wire = publisher.wire
+    code = "wholly_new"
+    publisher.add_dataset(code)
+    sound, faulty = wire.sound(2, MODEL)
+    with Reporter(wire) as reporter:
+        until(lambda: len(reporter.sent) > 50, 20, "records flow")
+        began = time.monotonic()
+        exit_code, said = publisher.run("--apply")
+        published = time.monotonic()
+        assert exit_code == 0, said
+        assert said["ok"]
+        wire.catalog = publisher.in_force().release.catalog
+        dataset = wire.catalog[code]
+        latest = publisher.registry.latest(dataset.subject_name)
+        codec = RowCodec(dataset, latest.id, latest.schema)
+        assert sound.record is not None
+        assert faulty.record is not None
+        values = [codec.encode(sound.record), codec.encode(faulty.record | {"LRYY": None})]
+        first = time.monotonic()
+        sent = wire.send([(sound.key, values[0]), (faulty.key, values[1])], dataset=code, linger_ms=0)
+        _wait_stored(publisher, code, sound.record["TYSHXYDM"])
+        stored = time.monotonic()
+        until(lambda: sent[1].place in wire.feedback(faulty.unit or ""), GENEROUS, "the faulty record is answered")
+        answered = time.monotonic()
+    print(
+        f"published in {published - began:.2f} s; the first record was stored {stored - first:.2f} s and the faulty "
+        f"one answered {answered - first:.2f} s after it was sent, {answered - began:.2f} s after the command"
+    )
+    assert stored - published < GENEROUS
+    feedback = wire.feedback(faulty.unit or "")[sent[1].place]
+    assert feedback.verdict == "rejected"
+    assert feedback.rule_set.startswith(f"{said['after']['rules']}-")
+    wire.wait_judged(reporter.sent)
+    assert {one.place for one in reporter.sent} <= wire.accepted(wire.catalog["administrative_penalty"]).keys()
+    assert latest.rule_set is not None
+    assert latest.rule_set["domainRules"][0]["params"]["zhida.rule"].startswith(f"{code}.")
+
+
+def _wait_stored(publisher: Publisher, code: str, subject: str) -> None:
+    """Return when the subject's record of that dataset is in Redis, and in ClickHouse, and the API knows its labels."""
+    settings = publisher.settings
+    headers = {"authorization": f"Bearer {settings.api_token()}"}
+    address = f"http://127.0.0.1:{settings.api_port}"
+    cache = HotCache.connect(settings.redis())
+
+    def cached() -> bool:
+        return any(record.dataset == code for record in cache.many([subject])[0])
+
+    until(cached, GENEROUS, "the record is in Redis")
+    cache.close()
+    with redis.Redis.from_url(settings.redis().url) as server:
+        # From now on only ClickHouse can know of it.
+        server.flushdb()
+    with httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=10) as client:
+
+        def stored() -> bool:
+            datasets = client.get(f"/v1/subjects/{subject}").json().get("datasets", [])
+            return any(found["dataset"] == code and "LRYY" in found["labels"] for found in datasets)
+
+        until(stored, GENEROUS, "the record is in ClickHouse")
+
+
+def test_publishing_the_same_files_again_changes_nothing(publisher: Publisher) -> None:
+    before = publisher.state()
+    exit_code, said = publisher.run("--apply")
+    assert (exit_code, said["steps"], said["applied"]) == (0, [], False)
+    assert publisher.state() == before
+    # What changes no verdict is no new rule set.
+    path = publisher.rules / "legal_person.yaml"
+    path.write_text("# 说明\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert publisher.plan().steps == []
+
+
+def test_a_plan_alone_changes_nothing(publisher: Publisher) -> None:
+    before = publisher.state()
+    publisher.add_dataset("only_planned")
+    exit_code, said = publisher.run()
+    assert (exit_code, said["applied"]) == (0, False)
+    assert {step["kind"] for step in said["steps"]} == {"topic", "schema", "clickhouse", "rules", "catalog"}
+    assert publisher.state() == before
+    for folder in (publisher.catalog, publisher.rules):
+        for path in folder.rglob("only_planned.yaml"):
+            path.unlink()
+    publisher.raise_number(publisher.in_force().rules.number)
+
+
+def test_what_is_refused_changes_nothing_at_all(publisher: Publisher) -> None:
+    before = publisher.state()
+    folders = (publisher.catalog, publisher.rules)
+    files = {path: path.read_bytes() for folder in folders for path in folder.rglob("*.yaml")}
+    publisher.add_dataset("beside_the_wrong_one")
+
+    def another_type(data: dict[str, Any]) -> None:
+        field = next(field for field in data["fields"] if field["name"] == "BZ")
+        field["type"] = "long"
+        del field["length"]
+
+    publisher.edit(MODEL, another_type)
+    rules = publisher.rules / f"{MODEL}.yaml"
+    data = yaml.safe_load(rules.read_text(encoding="utf-8"))
+    data["rules"] = [rule for rule in data["rules"] if rule["field"] != "BZ"]
+    rules.write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8")
+    exit_code, said = publisher.run("--apply")
+    assert (exit_code, said["applied"], said["done"]) == (1, False, [])
+    reasons = [refused["en"] for refused in said["refused"]]
+    assert any(MODEL in reason and "BZ" in reason for reason in reasons)
+    assert any("ClickHouse" in reason and "BZ" in reason for reason in reasons)
+    assert publisher.state() == before
+    for path in (path for folder in folders for path in folder.rglob("beside_the_wrong_one.yaml")):
+        path.unlink()
+    for path, content in files.items():
+        path.write_bytes(content)
+    assert publisher.plan().steps == []
+
+
+class _KilledError(BaseException):
+    """Stands for the death of the publisher."""
+
+
+@pytest.mark.parametrize("after", ["rules", "catalog"])
+def test_a_publisher_that_dies_half_way_is_completed_by_the_next_run(publisher: Publisher, after: str) -> None:
+    before = publisher.in_force().numbers
+    code = f"half_{after}"
+    publisher.add_dataset(code)
+
+    def die(step: Step) -> None:
+        if step.kind == after:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        publisher.carry_out(publisher.plan(), die)
+    if after != "catalog":
+        # A rule set whose catalog never came is nobody's.
+        assert publisher.in_force().numbers == before
+    plan = publisher.publish()
+    assert (before[0] + 1, before[1] + 1) == plan.after
+    assert publisher.in_force().numbers == plan.after
+    assert publisher.plan().steps == []
+    with FollowerWatch(publisher.wire.kafka) as watch:
+        following = watch.wait(plan.after, 30)
+    assert len(following) >= 3
+    assert all(one.uses(plan.after) for one in following)
+
+
+def test_a_dataset_that_is_no_longer_in_the_files_ends_only_when_that_is_meant(publisher: Publisher) -> None:
+    code = "half_rules"
+    assert code in publisher.in_force().release.catalog
+    for folder in (publisher.catalog / "datasets", publisher.catalog / "assignments", publisher.rules):
+        (folder / f"{code}.yaml").unlink()
+    publisher.raise_number()
+    assert [en for _, en in publisher.plan().refused if code in en]
+    plan = publisher.plan(allow_removal=True)
+    assert not plan.refused
+    assert publisher.carry_out(plan).ok
+    assert code not in publisher.in_force().release.catalog
+
+
+def test_of_two_publishers_at_once_the_second_is_told_and_changes_nothing(publisher: Publisher) -> None:
+    publisher.edit(MODEL, lambda data: data.update(en="Abnormal-operation list, first"))
+    first = publisher.plan()
+    publisher.edit(MODEL, lambda data: data.update(en="Abnormal-operation list, second"))
+    second = publisher.plan()
+    assert publisher.carry_out(first).ok
+    before = publisher.in_force()
+    outcome = publisher.carry_out(second)
+    assert isinstance(outcome.error, ConflictError)
+    assert not outcome.ok
+    assert publisher.in_force().numbers == before.numbers
+    assert publisher.in_force().release.digest == before.release.digest
+
+
+def test_a_field_that_is_published_is_stored_from_the_first_record_on(publisher: Publisher) -> None:
+    wire = publisher.wire
+    publisher.edit(
+        MODEL,
+        lambda data: data["fields"].append(
+            {"name": "XINZENG", "zh": "新增", "en": "New", "type": "string", "length": 9}
+        ),
+    )
+    plan = publisher.publish()
+    assert [step.stage for step in plan.steps if step.kind == "schema"] == ["complete"]
+    wire.catalog = publisher.in_force().release.catalog
+    dataset = wire.catalog[MODEL]
+    latest = publisher.registry.latest(dataset.subject_name)
+    (message,) = wire.sound(1, MODEL)
+    assert message.record is not None
+    value = RowCodec(dataset, latest.id, latest.schema).encode(message.record | {"XINZENG": "有"})
+    wire.send([(message.key, value)], dataset=MODEL, linger_ms=0)
+    cache = HotCache.connect(publisher.settings.redis())
+
+    def stored() -> bool:
+        records = cache.many([message.record["TYSHXYDM"]])[0]  # type: ignore[index]
+        return any(record.fields.get("XINZENG") == "有" for record in records)
+
+    until(stored, GENEROUS, "the new field is stored")
+    cache.close()
+
+
+def test_an_announcement_that_cannot_be_used_reaches_no_worker(publisher: Publisher) -> None:
+    wire = publisher.wire
+    before = publisher.in_force()
+    broken = before.release.number + 5
+    Announcements(wire.kafka, RELEASES_TOPIC).publish(lambda _: [(b"%d" % broken, b"not a release")])
+    rules = before.rules
+    unusable = RuleDocument(
+        rules.number + 5,
+        {**rules.files, f"{MODEL}.yaml": rules.files[f"{MODEL}.yaml"].replace("kind: uscc", "kind: no_such_kind")},
+    )
+    Announcements(wire.kafka, RULES_TOPIC).publish(lambda _: [unusable.encode()])
+    with FollowerWatch(wire.kafka) as watch:
+        until(lambda: any(one.role == "govern" and one.error for one in watch.all()), 20, "govern tells its trouble")
+        until(lambda: all(one.broken for one in watch.all()), 20, "all tell of the broken release")
+        (govern,) = [one for one in watch.all() if one.role == "govern"]
+    assert (govern.catalog, govern.rules) == before.numbers
+    assert "no_such_kind" in govern.error
+    sent = wire.send(wire.pairs(wire.sound(20)))
+    wire.wait_judged(sent)
+    assert {one.place for one in sent} <= wire.accepted(wire.catalog["administrative_penalty"]).keys()
+    # The next publish passes over both.
+    publisher.raise_number(unusable.number + 1)
+    path = publisher.rules / f"{MODEL}.yaml"
+    path.write_text(path.read_text("utf-8").replace("请按原始文书补填后重新报送", "请补填后重新报送"), encoding="utf-8")
+    publisher.edit(MODEL, lambda data: data.update(en="Abnormal-operation list, mended"))
+    plan = publisher.publish()
+    assert plan.after == (broken + 1, unusable.number + 1)
