@@ -66,11 +66,14 @@ def demand(rule: Rule, dataset: Dataset) -> str:
     parameters = rule.check.model_dump(exclude_none=True, exclude_defaults=True)
     in_words = _KINDS.get(rule.kind)
     said = in_words(parameters, dataset) if in_words else " ".join([rule.kind, *_pairs(parameters)])
-    conditions = "，".join(
+    conditions = [
         _condition(dataset, name, condition.model_dump(exclude_none=True, exclude_defaults=True))
         for name, condition in rule.when.items()
-    )
-    return f"{conditions}时，{said}" if conditions else said
+    ]
+    # A condition on the whole record, in rule libraries that have expressions.
+    if expression := getattr(rule, "condition", None):
+        conditions.append(f"满足 {expression.text} ")
+    return f"{'，'.join(conditions)}时，{said}" if conditions else said
 
 
 def _condition(dataset: Dataset, name: str, asked: Mapping[str, Any]) -> str:
@@ -136,5 +139,7 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], Dataset], str]] = {
     "uscc": lambda found, dataset: "是校验正确的统一社会信用代码",
     "id_number": lambda found, dataset: "是校验正确的公民身份号码",
     "known_unit": lambda found, dataset: "是已登记的报送单位",
+    "expression": lambda found, dataset: f"满足 {found.get('expr', '')}",
+    "workday_deadline": lambda found, dataset: f"在 {found.get('workdays', '')} 个工作日内报送",
     "assigned_unit": lambda found, dataset: "是采集目录安排报送的单位",
 }
