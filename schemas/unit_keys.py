@@ -1,13 +1,25 @@
-"""Public keys of units: Ed25519, as PEM or base64, kept as base64 of the 32 bytes of the key itself."""
+"""What a unit is known by: the principal of its clients, and its Ed25519 public key.
+
+Keys come as PEM or base64 and are kept as base64 of the 32 bytes of the key itself.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 from schemas.documents import FaultError
 
 _RAW_BYTES = 32
+_PRINCIPAL = re.compile(r"User:[!-~]{1,195}")
+#: Principals that stand for everybody, or for nobody in particular.
+_NOBODYS = frozenset({"User:*", "User:ANONYMOUS"})
+
+
+def is_principal(text: str) -> bool:
+    """True for the principal of one client, such as ``User:u-<code>``."""
+    return _PRINCIPAL.fullmatch(text) is not None and text not in _NOBODYS
 
 
 def public_key_text(text: str) -> str:

@@ -21,7 +21,7 @@ from connectors.file.values import CellError, to_value
 from rules.identifiers import uscc_is_valid
 from schemas.catalog import DatasetField
 from schemas.documents import FaultError, nearest
-from schemas.unit_keys import public_key_text
+from schemas.unit_keys import is_principal, public_key_text
 from schemas.units import Regions, Unit, Units
 
 UNITS_FILE = Path("data") / "units.csv"
@@ -74,9 +74,6 @@ _LEVELS = {
     "县区": "county",
 }
 _PHONE = re.compile(r"\+?[0-9][0-9 ()/、,;转-]{4,39}")
-_PRINCIPAL = re.compile(r"User:[!-~]{1,195}")
-#: Principals that stand for everybody, or for nobody in particular.
-_NOBODYS = frozenset({"User:*", "User:ANONYMOUS"})
 _REQUIRED = ("name", "region", "line")
 _CLEARABLE = frozenset({"contact_name", "contact_phone", "public_key"})
 #: Never repeated in a message.
@@ -229,7 +226,7 @@ class _RowReader:
         yield from self._place_faults(unit)
         if unit.contact_phone and not _PHONE.fullmatch(unit.contact_phone):
             yield "contact_phone", "", "不是电话号码", "not a telephone number"
-        if not _PRINCIPAL.fullmatch(unit.principal) or unit.principal in _NOBODYS:
+        if not is_principal(unit.principal):
             zh, en = "应为 User: 加一个客户端名称，如 User:u-<代码>", "must be User: and the name of one client"
             yield "principal", unit.principal, zh, en
 

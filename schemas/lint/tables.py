@@ -10,7 +10,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from schemas.documents import DocumentError, Problem, decode, nearest
+from schemas.documents import DocumentError, FaultError, Problem, decode, nearest
+from schemas.unit_keys import is_principal, public_key_text
 from schemas.units import Region, Regions, Unit, Units
 
 _LEVELS = ("province", "city", "county")
@@ -59,6 +60,8 @@ def read_units(folder: Path, regions: Regions, problems: list[Problem]) -> Units
     rows = _rows(path, Unit, problems)
     problems += _doubled(path, rows, "code")
     problems += _doubled(path, rows, "name", "warning")
+    for key in ("principal", "public_key"):
+        problems += _doubled(path, [(line, row) for line, row in rows if row.get(key)], key)
     sound = []
     for line, row in rows:
         faults = list(_unit_faults(row, regions))
@@ -81,6 +84,16 @@ def _unit_faults(row: dict[str, str], regions: Regions) -> Iterator[tuple[str, s
     elif regions[region].level != row["level"]:
         name, level = regions[region].name, regions[region].level
         yield f"级别 {row['level']!r} 与地区不符：{name}是 {level}", f"level {row['level']!r}, but {name} is a {level}"
+    if (principal := row.get("principal")) and not is_principal(principal):
+        yield (
+            f"Kafka 主体应为 User: 加一个客户端名称：{principal!r}",
+            f"a principal is User: and one name: {principal!r}",
+        )
+    if text := row.get("public_key"):
+        try:
+            public_key_text(text)
+        except FaultError as error:
+            yield f"单位 {code} 的公钥：{error.zh}", f"public key of unit {code}: {error.en}"
 
 
 def read_categories(folder: Path, problems: list[Problem]) -> tuple[str, ...]:
