@@ -38,6 +38,7 @@ from zhida.publishing.announce import ConflictError
 from zhida.publishing.followers import FollowerWatch
 from zhida.publishing.plan import Plan, Step, make_plan
 from zhida.publishing.run import Outcome, carry_out
+from zhida.sample.message import SampleMessage
 from zhida.settings import Settings
 from zhida.source import load_files
 from zhida.stack.testing import chosen_stack
@@ -154,6 +155,11 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def _with_uscc(wire: Wire, count: int) -> list[SampleMessage]:
+    """Sound records of MODEL whose subject has a unified social credit code."""
+    return [message for message in wire.sound(20, MODEL) if message.record and message.record["TYSHXYDM"]][:count]
+
+
 class Reporter:
     """Reports penalties all the while."""
 
@@ -185,7 +191,7 @@ def test_a_new_dataset_takes_records_the_moment_it_is_published_and_no_other_rec
     wire = publisher.wire
     code = "wholly_new"
     publisher.add_dataset(code)
-    sound, faulty = wire.sound(2, MODEL)
+    sound, faulty = _with_uscc(wire, 2)
     with Reporter(wire) as reporter:
         until(lambda: len(reporter.sent) > 50, 20, "records flow")
         began = time.monotonic()
@@ -366,7 +372,7 @@ def test_a_field_that_is_published_is_stored_from_the_first_record_on(publisher:
     wire.catalog = publisher.in_force().release.catalog
     dataset = wire.catalog[MODEL]
     latest = publisher.registry.latest(dataset.subject_name)
-    (message,) = wire.sound(1, MODEL)
+    (message,) = _with_uscc(wire, 1)
     assert message.record is not None
     value = RowCodec(dataset, latest.id, latest.schema).encode(message.record | {"XINZENG": "有"})
     wire.send([(message.key, value)], dataset=MODEL, linger_ms=0)
