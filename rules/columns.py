@@ -58,13 +58,18 @@ class ColumnRules:
         conditions: dict[Any, int] = {}
         plans = []
         for rule in rules:
+            wanted: list[Any] = [*rule.when.items()]
             for item in rule.when.items():
                 if item not in conditions:
                     name, condition = item
                     conditions[item] = self._place(name, condition.screen(dataset.by_name[name]))
+            if rule.condition is not None:
+                wanted.append(rule.condition.text)
+                if rule.condition.text not in conditions:
+                    conditions[rule.condition.text] = self._place(rule.field, rule.condition.screen(context))
             own = self._place(rule.field, rule.check.screen(dataset.by_name[rule.field], context))
             reads, failing = compile_rule(dataset, rule)
-            screens = (*(conditions[item] for item in rule.when.items()), own)
+            screens = (*(conditions[item] for item in wanted), own)
             plans.append(_Plan(screens, rule.field, reads, failing))
         self._plans = tuple(plans)
 

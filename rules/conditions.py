@@ -2,6 +2,7 @@
 
 In a rule file ``when`` maps field names to conditions: a value or a list of values (equal to one of them), or a mapping
 with one of ``present``, ``contains``, ``lacks``, ``length``. On an empty field nothing holds but ``present: false``.
+Or it is an expression (``rules/expr``), which must be true.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from operator import or_
 from typing import Any, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from rules.cel import escaped, filled, matches, one_of, speakable, texts, there
-from rules.checks.base import RowNames, Screen
+from rules.checks.base import JudgeContext, RowNames, Screen
 from rules.errors import suggest
+from rules.expr import Expression
+from rules.expr.said import definitely
 from rules.text import may_be_blank
-from schemas.catalog import DatasetField
+from schemas.catalog import Dataset, DatasetField
 
 _UTF8_MOST = 4
 
@@ -127,3 +130,41 @@ class Condition(BaseModel):
         separator = escaped(self.separator)
         other = f"[^{separator}]*"
         return f"(?:{other}{separator})*{one_of(self.contains or self.lacks or ())}(?:{separator}{other})*"
+
+
+class ConditionExpression(BaseModel):
+    """A condition on the whole record, in the language of ``rules/expr``; a rule does not apply where it is unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    _compiled: Expression | None = PrivateAttr(default=None)
+
+    @property
+    def expression(self) -> Expression:
+        """The compiled condition, once it has been resolved."""
+        assert self._compiled is not None
+        return self._compiled
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that it reads."""
+        return self.expression.fields
+
+    def resolve(self, dataset: Dataset) -> Self:
+        """The condition, checked against *dataset*; raises ExpressionError (a ValueError)."""
+        resolved = self.model_copy()
+        resolved._compiled = Expression.compile(self.text, dataset, key="when")
+        return resolved
+
+    def screen(self, context: JudgeContext) -> pl.Expr:
+        """True wherever the condition holds."""
+        return self.expression.columns(context.today)
+
+    def row(self, names: RowNames) -> str:
+        """Source of an expression that is true when the condition holds."""
+        return f"{self.expression.source(names)} is True"
+
+    def cel(self, dataset: Dataset) -> str | None:
+        """The condition as clients of the schema registry can see to it; None when CEL has no words for it."""
+        return definitely(self.expression.tree, True, dataset)

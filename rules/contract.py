@@ -36,6 +36,8 @@ def said_in_cel(rule: Rule, dataset: Dataset) -> Said | None:
     """The rule in CEL, true of every record that does not break it; None when CEL has no words for it."""
     check = rule.check.cel(dataset.by_name[rule.field], dataset)
     conditions = [condition.cel(dataset.by_name[name]) for name, condition in rule.when.items()]
+    if rule.condition is not None:
+        conditions.append(rule.condition.cel(dataset))
     if check is None or None in conditions:
         return None
     in_force = "" if rule.check.checks_deleted else IN_FORCE

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rules.document import LIBRARY_FILE
 from rules.errors import RuleError
+from rules.expr import ExpressionError
 from rules.model import LibraryFile, Rule, RuleFile, said
 from schemas.catalog import Catalog, Dataset
 from schemas.documents import Document, DocumentError, Location, Model
@@ -89,6 +90,8 @@ def read_rules(path: Path, dataset: Dataset, text: str | None = None) -> tuple[R
         seen.add(rule.id)
         try:
             resolved.append(rule.resolve(dataset))
+        except ExpressionError as error:
+            problems.append(source.problem(("rules", index, error.key), f"{rule.id}: {error.key}, {error}"))
         except ValueError as error:
             problems.append(source.problem(("rules", index), f"{rule.id}: {error}"))
     if problems:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validat
 
 from rules.checks import kinds
 from rules.checks.base import Check, JudgeContext
-from rules.conditions import Condition
+from rules.conditions import Condition, ConditionExpression
 from rules.errors import suggest
 from schemas.catalog import Dataset, DatasetField
 from schemas.verdict import Severity
@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 
 class Rule(BaseModel):
-    """One rule: under which conditions (``when``) which check (``check``) is made on which field."""
+    """One rule: under which conditions (``when``, or ``condition``) which check (``check``) is made on which field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -33,6 +33,8 @@ class Rule(BaseModel):
     en: str = Field(min_length=4)
     basis: str = ""
     when: dict[str, Condition] = {}
+    #: What ``when`` says in a file where it is an expression.
+    condition: ConditionExpression | None = None
     check: SerializeAsAny[Check]
     passes: tuple[Record, ...] = Field(default=(), alias="pass")
     fails: tuple[Record, ...] = Field(default=(), alias="fail")
@@ -47,22 +49,23 @@ class Rule(BaseModel):
         if not isinstance(kind, str) or kind not in kinds():
             raise ValueError(f"unknown kind {kind!r}{suggest(str(kind), kinds())}")
         check = kinds()[kind]
-        own = {info.alias or name for name, info in cls.model_fields.items()} - {"check"}
+        own = {info.alias or name for name, info in cls.model_fields.items()} - {"check", "condition"}
         for name in raw:
             if name not in own and name not in check.model_fields:
                 raise ValueError(
                     f"unknown key {name!r} in a rule of kind {kind}{suggest(str(name), own | {*check.model_fields})}"
                 )
         parameters = {name: value for name, value in raw.items() if name not in own}
-        return {
-            **{name: value for name, value in raw.items() if name in own},
-            "check": check.model_validate(parameters),
-        }
+        rest = {name: value for name, value in raw.items() if name in own}
+        if isinstance(rest.get("when"), str):
+            rest["condition"] = ConditionExpression(text=rest.pop("when"))
+        return {**rest, "check": check.model_validate(parameters)}
 
     @property
     def reads(self) -> frozenset[str]:
         """Every field that the rule looks at."""
-        return frozenset({self.field, *self.check.other_fields(), *self.when})
+        condition = () if self.condition is None else self.condition.fields
+        return frozenset({self.field, *self.check.other_fields(), *self.when, *condition})
 
     def resolve(self, dataset: Dataset) -> Self:
         """The rule verified against and completed from the catalog; raises ValueError with a reason."""
@@ -74,12 +77,20 @@ class Rule(BaseModel):
             types = ", ".join(sorted(self.check.types))
             raise ValueError(f"{self.kind} is for fields of type {types}; {self.field} is of type {field.type}")
         when = {name: condition.resolve(known_field(name, dataset)) for name, condition in self.when.items()}
+        condition = None if self.condition is None else self.condition.resolve(dataset)
+        check = self.check.resolve(field, dataset)
         zh, en = _completed(self.zh, self.en, dataset)
-        return self.model_copy(update={"check": self.check.resolve(field, dataset), "when": when, "zh": zh, "en": en})
+        return self.model_copy(update={"check": check, "when": when, "condition": condition, "zh": zh, "en": en})
+
+    def undecided(self, context: JudgeContext) -> str:
+        """What the rule cannot decide on the context's day, so that no record breaks it; "" when there is nothing."""
+        condition = "" if self.condition is None else self.condition.expression.undecided(context.today)
+        return condition or self.check.undecided(context)
 
     def meaning(self) -> dict[str, Any]:
         """Everything that can change a verdict or what is said about it: examples are left out."""
-        return self.model_dump(mode="json", exclude={"passes", "fails"})
+        unset = {"condition"} if self.condition is None else set()
+        return self.model_dump(mode="json", exclude={"passes", "fails", *unset})
 
 
 class RuleFile(BaseModel):

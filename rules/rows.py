@@ -65,6 +65,8 @@ def failing_source(dataset: Dataset, rule: Rule, names: RowNames) -> str:
     value = names.local(rule.field)
     terms = [] if rule.check.sees_blank else [f"{value} is not None"]
     terms += [condition.row(dataset.by_name[name], names) for name, condition in rule.when.items()]
+    if rule.condition is not None:
+        terms.append(rule.condition.row(names))
     terms.append(rule.check.row(field, names))
     if not rule.check.sees_blank and field.type == "string":
         terms.append(f"{value} and not {value}.isspace()")

@@ -74,6 +74,12 @@ class DatasetRules:
             suspect=sorted(found.keys() - rejected),
         )
 
+    def undecided(self, context: JudgeContext) -> Iterator[tuple[str, str]]:
+        """Each rule that cannot decide everything on the context's day, and what; nothing breaks it there."""
+        for rule in self.rules:
+            if reason := rule.undecided(context):
+                yield rule.id, reason
+
     def _compiled(self, context: JudgeContext) -> ColumnRules:
         """Expressions hold the day and the units, so they are compiled again when one of these changes."""
         if self._columns is None or self._columns[0] != context:

@@ -93,6 +93,10 @@ class Check(BaseModel):
         """Source of an expression that is true when the value in ``names.local(field.name)`` fails."""
         raise NotImplementedError
 
+    def undecided(self, context: JudgeContext) -> str:
+        """What the check cannot decide on the context's day, for want of a calendar; "" when there is nothing."""
+        return ""
+
     def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:
         """The check as clients of the schema registry can make it themselves; None when CEL has no words for it.
 

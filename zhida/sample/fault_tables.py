@@ -22,6 +22,7 @@ from zhida.sample.faults import (
     before,
     blank,
     days_after,
+    decided_long_ago,
     decimals,
     either,
     fields,
@@ -96,9 +97,12 @@ def administrative_licence() -> FaultTable:
 
     table.add("XK_JDRQ.required", null("XK_JDRQ"), group="dates")
     table.add("XK_JDRQ.not_future", future("XK_JDRQ", decided_later), group="dates")
+    late = "XK_JDRQ.workday_deadline"
     table.suspect(
-        "XK_JDRQ.range", one_of("XK_JDRQ", date(2004, 6, 30), date(1990, 1, 1), date(1900, 1, 1)), group="dates"
+        late, decided_long_ago("XK_JDRQ", date(2004, 7, 1), date(2019, 2, 28), date(2025, 10, 9)), group="dates"
     )
+    before_the_law = (date(2004, 6, 30), date(1990, 1, 1), date(1900, 1, 1))
+    table.suspect("XK_JDRQ.range", decided_long_ago("XK_JDRQ", *before_the_law, breaks=(late,)), group="dates")
     table.add("XK_YXQZ.required", null("XK_YXQZ"), group="dates")
     table.suspect("XK_YXQZ.date_order", before("XK_YXQZ", "XK_JDRQ"), group="dates")
     table.add("XK_YXQZI.required", null("XK_YXQZI"), group="dates")
@@ -128,7 +132,12 @@ def administrative_penalty() -> FaultTable:
 
     table.add("CF_JDRQ.required", null("CF_JDRQ"), group="dates")
     table.add("CF_JDRQ.not_future", future("CF_JDRQ", decided_later), group="dates")
-    table.add("CF_JDRQ.range", one_of("CF_JDRQ", date(1996, 9, 30), date(1970, 1, 1), date(1900, 1, 1)), group="dates")
+    late = "CF_JDRQ.workday_deadline"
+    table.suspect(
+        late, decided_long_ago("CF_JDRQ", date(1996, 10, 1), date(2019, 2, 28), date(2025, 10, 9)), group="dates"
+    )
+    before_the_law = (date(1996, 9, 30), date(1970, 1, 1), date(1900, 1, 1))
+    table.add("CF_JDRQ.range", decided_long_ago("CF_JDRQ", *before_the_law, breaks=(late,)), group="dates")
     table.suspect("CF_YXQ.date_order", before("CF_YXQ", "CF_JDRQ"), group="dates")
     table.add("CF_YXQ.range", one_of("CF_YXQ", date(2100, 1, 1), date(9999, 12, 31)), group="dates")
     table.add("CF_GSJZQ.range", one_of("CF_GSJZQ", date(2100, 1, 1), date(9999, 12, 31)), group="dates")

@@ -110,6 +110,19 @@ def one_of(field: str, *values: Any) -> Spoil:
     return spoil
 
 
+def decided_long_ago(field: str, *days: date, breaks: tuple[str, ...] = ()) -> Spoil:
+    """A decision that is reported years late; *breaks* are the field's other rules that such a day breaks.
+
+    Years late by the days of the holiday calendar, which ends at some time: a fixed day stays late for ever.
+    """
+
+    def spoil(record: Record, draw: Draw) -> Sequence[str]:
+        record[field] = draw.random.choice(days)
+        return breaks
+
+    return spoil
+
+
 def too_long(field: str, longest: int) -> Spoil:
     """More characters than allowed; each of them takes three bytes, so that counting bytes would be noticed."""
 

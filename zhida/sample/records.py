@@ -14,6 +14,8 @@ from zhida.sample.world import World
 
 Record = dict[str, Any]
 LONG_TERM = date(2099, 12, 31)
+#: Reported within seven working days, whatever holidays lie between, and also when midnight comes before judgement.
+DECIDED_DAYS_AGO = (1, 6)
 _FINES = tuple(Decimal(n) for n in ("0.05", "0.1", "0.2", "0.5", "1", "1.5", "2", "3", "5", "8.8", "10", "20", "35.6"))
 _GAINS = tuple(Decimal(n) for n in ("0.0125", "0.08", "0.3", "1.2", "2.65", "6"))
 _REMARKS = (None, None, None, None, None, None, None, "", "首次报送", "由旧系统迁移")
@@ -70,10 +72,10 @@ _GRADES = ("一般处罚", "从轻处罚", "一般处罚", "从重处罚", "减�
 def administrative_licence(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
     """行政许可."""
     number = world.next_number(unit.code, "XK")
-    decided = random.randint(6, 150)
+    decided = random.randint(*DECIDED_DAYS_AGO)
     decision_day = world.days.back[decided]
     licence = random.choice(world.words.licences[unit.line])
-    from_day = decision_day if random.random() < 0.9 else world.days.back[decided - 5]
+    from_day = decision_day if random.random() < 0.9 else world.days.back[decided - 1]
     until = LONG_TERM if random.random() < 0.15 else world.days.ahead[random.choice((365, 1095, 1825)) - decided]
     person = subject.kind == "person"
     record = _envelope(unit, f"XK{decision_day:%Y%m}{number:06d}")
@@ -109,13 +111,13 @@ def administrative_licence(world: World, subject: Subject, unit: Unit, random: R
 def administrative_penalty(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
     """行政处罚."""
     number = world.next_number(unit.code, "CF")
-    decided = random.randint(2, 200)
+    decided = random.randint(*DECIDED_DAYS_AGO)
     decision_day = world.days.back[decided]
     offence = random.choice(world.words.penalties[unit.line])
     kinds = random.choice(_PENALTIES)
     fine = random.choice(_FINES) if "罚款" in kinds else None
     gains = random.choice(_GAINS) if "没收" in kinds else None
-    publicity_ends = world.days.ahead[365 - decided] if decided <= 365 else world.days.back[decided - 365]
+    publicity_ends = world.days.ahead[365 - decided]
     person = subject.kind == "person"
     record = _envelope(unit, f"CF{decision_day:%Y}-{number:06d}")
     record |= {
