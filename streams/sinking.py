@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 import structlog
@@ -21,6 +21,8 @@ from streams.judged import JudgedReader
 _MAX_RECORDS_WAITING = 40_000
 _MAX_RECORDS_A_WRITE = 20_000
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+#: Quarters of the stall timeout that a write may hang before it counts as stalled.
+_BEATS = 8
 
 log = structlog.get_logger("sink")
 
@@ -121,7 +123,7 @@ class SinkAgent:
         while True:
             try:
                 async with self._using_sink:
-                    await asyncio.to_thread(self._sink.write, batches)
+                    await self._patiently(asyncio.to_thread(self._sink.write, batches))
                 return
             except Exception as error:
                 if self._app.should_stop:
@@ -138,6 +140,16 @@ class SinkAgent:
                 )
                 self._app.consumer.still_trying()
                 await asyncio.sleep(pause)
+
+    async def _patiently(self, write: Coroutine[Any, Any, None]) -> None:
+        """Wait for a write; for a while, one that hangs is no stall: drivers give up after a time of their own."""
+        writing = asyncio.ensure_future(write)
+        beat = self._app.zhida_tuning.stall_timeout / 4
+        for _ in range(_BEATS):
+            if (await asyncio.wait({writing}, timeout=beat))[0]:
+                break
+            self._app.consumer.still_trying()
+        await writing
 
 
 def _count(batches: list[GovernedBatch]) -> int:

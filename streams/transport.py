@@ -14,7 +14,8 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
 ``_create_worker_consumer`` (of the consumer thread)
     asks the broker to hold a fetch for up to ``linger`` seconds until FETCH_MIN_BYTES are there (stock: every record is
     sent at once), so that a quiet stream costs broker and worker little; leaves out what a unit's transaction gave up
-    again; and has aiokafka read header names that are not UTF-8 (``streams.lenient``).
+    again; has aiokafka read header names that are not UTF-8 (``streams.lenient``); and shares partitions in a way that
+    bears members whose topics differ (``streams.sharing``).
 ``ack``, ``_new_offset``, ``_filter_tps_with_pending_acks``, ``_add_gap``
     commits follow the messages themselves: the end of the longest prefix of delivered batches that are acknowledged.
     Stock bookkeeping counts offsets one by one, takes the inside of a batch for a gap and falls behind for ever.
@@ -40,7 +41,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -52,7 +53,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
-from streams import lenient
+from streams import lenient, sharing
 
 _PAUSED_SLEEP = 0.01
 #: Bytes that end a held fetch before its time.
@@ -61,23 +62,6 @@ FETCH_MIN_BYTES = 65_536
 
 class StalledPartitionError(Exception):
     """A partition has records to read, and nothing has moved for longer than the stall timeout."""
-
-
-def _wait_for_the_assignment_itself(state: Any) -> None:
-    """Have aiokafka's fetcher go on only when there is an assignment.
-
-    What it waits for says that there was one; topics that change in the same turn of the loop take it away again, and
-    the fetcher, which fails an assertion then, would fetch nothing any more.
-    """
-    wait: Callable[[], Awaitable[None]] = state.wait_for_assignment
-
-    async def wait_for_assignment() -> None:
-        while True:
-            await wait()
-            if state.subscription is not None and state.subscription.assignment is not None:
-                return
-
-    state.wait_for_assignment = wait_for_assignment
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -92,7 +76,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             consumer._fetch_max_wait_ms = max(1, int(linger * 1000))
         # Read when the consumer starts. The embedded broker does not say which transactions were given up.
         consumer._isolation_level = "read_committed"
-        _wait_for_the_assignment_itself(consumer._subscription)
+        sharing.amend(consumer)
         return consumer
 
     def highwater(self, tp: TP) -> int:
