@@ -70,7 +70,7 @@ def compare(old: Catalog, new: Catalog) -> list[DatasetChange]:
 def _compared(old: Dataset, new: Dataset) -> DatasetChange | None:
     names = [name for name in Dataset.model_fields if name not in _NOT_PROPERTIES]
     properties = _differences(old, new, names)
-    if old.example != new.example:
+    if _texts(old.example) != _texts(new.example):
         properties["example"] = ("…", "…")
     fields = tuple(_fields(old, new))
     if not properties and not fields:
@@ -97,6 +97,11 @@ def _differences(old: Any, new: Any, names: Any) -> dict[str, tuple[Any, Any]]:
         if before != after:
             found[name] = (_plain(before), _plain(after))
     return found
+
+
+def _texts(example: Mapping[str, Any]) -> dict[str, Any]:
+    """An example as it is announced: dates are text there."""
+    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in example.items()}
 
 
 def _plain(value: Any) -> Any:

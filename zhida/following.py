@@ -92,13 +92,13 @@ class Following:
             candidates = list(self._known.candidates())
         if not candidates:
             raise AnnouncementError("nothing is in force that could be used; run: zhida catalog publish")
-        trouble: Exception | None = None
+        trouble: BaseException | None = None
         for candidate in candidates:
             try:
                 built = await asyncio.to_thread(build, candidate)
-            except Exception as error:
+            except BaseException as error:
+                trouble = trouble or _expected(error)
                 self._cannot(role, candidate, error)
-                trouble = trouble or error
                 continue
             if client:
                 self.report(role, client, candidate, trouble)
@@ -117,9 +117,9 @@ class Following:
             if newest is not None and newest.numbers != using.numbers:
                 try:
                     await use(newest)
-                except Exception as error:
+                except BaseException as error:
+                    self.report(role, client, using, _expected(error))
                     self._cannot(role, newest, error)
-                    self.report(role, client, using, error)
                     pause = _RETRY_SECONDS[0] if failed != newest.numbers else min(2 * pause, _RETRY_SECONDS[1])
                     failed = newest.numbers
                 else:
@@ -132,7 +132,7 @@ class Following:
             with suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), pause if failed is not None else None)
 
-    def report(self, role: str, client: str, using: InForce, trouble: Exception | None) -> None:
+    def report(self, role: str, client: str, using: InForce, trouble: BaseException | None) -> None:
         """Tell what *role* uses, and what keeps it from using the newest."""
         error = f"{type(trouble).__name__}: {trouble}"[:2000] if trouble is not None else ""
         state = {
@@ -157,7 +157,7 @@ class Following:
         self._producer.produce(FOLLOWERS_TOPIC, value, client.encode())
         self._producer.poll(0)
 
-    def _cannot(self, role: str, pair: InForce, error: Exception) -> None:
+    def _cannot(self, role: str, pair: InForce, error: BaseException) -> None:
         log.error(
             "a new catalog cannot be used, the one before stays",
             role=role,
@@ -191,3 +191,10 @@ class Following:
         # A new event each time: a role that was busy with the change before finds this one.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _expected(error: BaseException) -> BaseException:
+    """*error*, unless it asks us to end: a panic in an engine's native code is no Exception, but nothing to end for."""
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
+        raise error
+    return error

@@ -54,7 +54,7 @@ class Known:
         """One record of one of the two topics."""
         where = f"{topic} {key[:20].decode('ascii', 'backslashreplace')}"
         self.broken.pop(where, None)
-        if not key.isdigit() or len(key) > 9 or key.startswith(b"0"):
+        if not key.isdigit() or len(key) > 15 or key.startswith(b"0"):
             if value is not None:
                 self._refuse(where, "the key is no number")
             return

@@ -238,12 +238,14 @@ def _wait_stored(publisher: Publisher, code: str, subject: str) -> None:
 
     until(cached, GENEROUS, "the record is in Redis")
     cache.close()
-    with redis.Redis.from_url(settings.redis().url) as server:
-        # From now on only ClickHouse can know of it.
-        server.flushdb()
-    with httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=10) as client:
+    with (
+        redis.Redis.from_url(settings.redis().url) as server,
+        httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=10) as client,
+    ):
 
         def stored() -> bool:
+            # Only ClickHouse can know of it then.
+            server.flushdb()
             datasets = client.get(f"/v1/subjects/{subject}").json().get("datasets", [])
             return any(found["dataset"] == code and "LRYY" in found["labels"] for found in datasets)
 
@@ -413,3 +415,30 @@ def test_an_announcement_that_cannot_be_used_reaches_no_worker(publisher: Publis
     publisher.edit(MODEL, lambda data: data.update(en="Abnormal-operation list, mended"))
     plan = publisher.publish()
     assert plan.after == (broken + 1, unusable.number + 1)
+
+
+@pytest.mark.real_only
+def test_a_later_start_goes_by_what_was_published_and_says_that_the_files_differ(
+    tmp_path: Path, publisher: Publisher
+) -> None:
+    settings = publisher.settings
+    own = Settings.load(
+        data_dir=tmp_path / "var",
+        registry_port=_free_port(),
+        api_port=_free_port(),
+        catalog_dir=settings.catalog_dir,
+        rules_dir=settings.rules_dir,
+    )
+    said: list[str] = []
+    with start_platform(own, real=True):
+        pass
+    code = "after_the_first_start"
+    publisher.add_dataset(code)
+    with start_platform(own, real=True, report=said.append) as again:
+        known = read_known(again.settings.kafka())
+        in_force = known.in_force()
+        assert in_force is not None
+        assert (in_force.release.number, known.highest_release) == (1, 1)
+        assert code not in in_force.release.catalog
+    assert any("zhida catalog publish" in line for line in said)
+    publisher.publish()

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rules.contract import contract_rule_set
 from schemas.catalog import Catalog
+from schemas.diff import compare
 from schemas.numbered import NumberedError
 from schemas.registry.client import RegistryClient
 from schemas.topics import feedback_topic
@@ -87,25 +88,18 @@ def make_plan(
 
 
 def _compare(plan: Plan, old: Catalog | None, new: Catalog, allow_removal: bool) -> None:
-    for dataset in old or ():
-        if dataset.code not in new:
-            zh = f"文件中没有正在使用的数据集 {dataset.code}（{dataset.zh}）"
-            en = f"dataset {dataset.code} is in force and not in the files"
-            if allow_removal:
-                zh, en = f"{zh}：不再读取其主题，数据保留", f"{en}: its topics are no longer read, what is stored stays"
-                plan.notes.append((zh, en))
-            else:
-                plan.refused.append((f"{zh}；确要停用请加 --allow-removal", f"{en}; --allow-removal if it is to end"))
+    for change in compare(old, new) if old is not None else ():
+        if change.kind != "removed":
+            plan.notes += [(f"{change.code}：{zh}", f"{change.code}: {en}") for zh, en in change.reasons]
             continue
-        gone = [field.name for field in dataset.fields if field.name not in new[dataset.code].by_name]
-        if gone:
-            names = ", ".join(gone)
+        zh = f"文件中没有正在使用的数据集 {change.code}（{change.zh}）"
+        en = f"dataset {change.code} is in force and not in the files"
+        if allow_removal:
             plan.notes.append(
-                (
-                    f"{dataset.code} 不再有字段 {names}，已入库的列保留",
-                    f"{dataset.code} loses {names}; stored columns stay",
-                )
+                (f"{zh}：不再读取其主题，数据保留", f"{en}: its topics are no longer read, what is stored stays")
             )
+        else:
+            plan.refused.append((f"{zh}；确要停用请加 --allow-removal", f"{en}; --allow-removal if it is to end"))
 
 
 def _topics(plan: Plan, settings: Settings, catalog: Catalog) -> None:
