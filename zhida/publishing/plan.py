@@ -247,8 +247,12 @@ def _announcements(plan: Plan, settings: Settings, files: Files, known: Known, n
         for document in (rules, release):
             if document is not None:
                 document.encode()
-    except (NumberTakenError, NumberedError) as error:
-        plan.refused.append((f"规则与目录：{error}", str(error)))
+    except NumberTakenError as error:
+        zh = f"规则与已发布的第 {error.highest} 号不同，而编号仍为 {error.number}"
+        plan.refused.append((f"{zh}；请把 _library.yaml 中的 number 改为 {error.highest + 1}", str(error)))
+        return
+    except NumberedError as error:
+        plan.refused.append((f"内容过大：{error}", str(error)))
         return
     plan.after = (catalog, number)
     if rules is not None:
