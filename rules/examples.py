@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,16 @@ def lint(catalog: Catalog, folder: Path = LIBRARY_DIR) -> list[str]:
             continue
         problems += _lint_dataset(rule_set.dataset(dataset.code), Source(path), rule_set.examples.context())
     return problems
+
+
+def calendar_warnings(rule_set: RuleSet, today: date) -> list[str]:
+    """What rules will not be able to decide a month after *today* though nothing is wrong with them."""
+    soon = replace(rule_set.examples.context(), today=today + timedelta(days=31))
+    return [
+        f"{rule}: from {soon.today} on {reason}; update the package chinesecalendar"
+        for rules in rule_set
+        for rule, reason in rules.undecided(soon)
+    ]
 
 
 def _lint_dataset(rules: DatasetRules, source: Source, context: JudgeContext) -> Iterator[str]:

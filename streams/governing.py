@@ -147,6 +147,8 @@ class Governor:
         if self._context.today != today:
             assigned = self._assignments.units_for(self.dataset.code, today)
             self._context = JudgeContext(today=today, units=self._units, assigned=assigned)
+            for rule, reason in self._rules.undecided(self._context):
+                log.warning("a rule cannot decide everything today", rule=rule, reason=reason)
         if decoded.frame is None:
             return self._judge_rows(decoded, decoded.records)
         try:

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
-from confluent_kafka.schema_registry.rule_registry import RuleRegistry
+from confluent_kafka.schema_registry.rule_registry import RuleOverride, RuleRegistry
 from confluent_kafka.schema_registry.rules.cel.cel_executor import CelExecutor
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 from registry_support import RegistryThread
@@ -50,9 +50,11 @@ def publish(registry: RegistryThread, topic: str, rules: DatasetRules) -> None:
         client.register(f"{topic}-value", rules.dataset.avro_schema, rule_set=contract_rule_set(rules))
 
 
-def serializer(confluent: SchemaRegistryClient, *, cel: bool = True) -> AvroSerializer:
+def serializer(confluent: SchemaRegistryClient, *, cel: bool = True, switched_off: bool = False) -> AvroSerializer:
     """As a unit makes one; without *cel* as a unit does that has not installed the client's rules."""
     executors = RuleRegistry()
+    if switched_off:
+        executors.register_override(RuleOverride("CEL", None, None, True))
     if cel:
         executors.register_executor(CelExecutor())
     conf = {"auto.register.schemas": False, "use.latest.version": True}
@@ -145,3 +147,11 @@ def test_a_client_that_follows_the_contract_without_cel_is_told_what_it_lacks(
     topic = unique_name("contract")
     publish(registry, topic, LICENCE)
     assert refusal(serializer(confluent, cel=False), good(), topic) == "Could not find rule executor of type CEL"
+
+
+def test_a_unit_may_leave_the_rules_to_the_platform(registry: RegistryThread, confluent: SchemaRegistryClient) -> None:
+    topic = unique_name("contract")
+    publish(registry, topic, LICENCE)
+    for cel in (True, False):
+        serialize = serializer(confluent, cel=cel, switched_off=True)
+        assert refusal(serialize, good(XK_XDR_MC=None), topic) == ""

@@ -109,6 +109,9 @@ class Fragile:
             raise ValueError("the columns hold something that a rule cannot bear")
         return self._rules.judge_columns(frame, context)
 
+    def undecided(self, context: JudgeContext) -> Iterator[tuple[str, str]]:
+        return self._rules.undecided(context)
+
 
 class FragileRules(RuleSet):
     """A rule set of :class:`Fragile` rules."""

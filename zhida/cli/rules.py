@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zhida.cli._console import console, print_json, table
-from zhida.cli._wiring import dataset_or_usage_error
+from zhida.cli._wiring import dataset_or_usage_error, today_in_china
 from zhida.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def lint(folder: _Folder = None) -> None:
             "按上面列出的文件和行号修改 correct them at the files and lines above",
         )
     rule_set = _load(place)
+    for warning in examples.calendar_warnings(rule_set, today_in_china()):
+        typer.echo(f"注意 note: {warning}", err=True)
     typer.echo(f"规则库 {rule_set.version}：{len(rule_set)} 条规则，没有问题 {len(rule_set)} rules, no problems")
 
 
@@ -140,6 +142,8 @@ def _as_json(rule: Rule) -> dict[str, Any]:
 def _details(rule: Rule) -> dict[str, Any]:
     """Conditions and parameters as they are in force, what the catalog has added included."""
     parameters: dict[str, Any] = rule.check.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    if rule.condition is not None:
+        return {"when": rule.condition.text, **parameters}
     if not rule.when:
         return parameters
     when = {
