@@ -21,7 +21,7 @@ MAX_DEPTH = 64
 
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.DOTALL)
 _SHORT_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
-#: What a parser's message calls the kinds of token that can be meant by a person.
+#: What Lark calls the end of the text.
 _END = "$END"
 
 
