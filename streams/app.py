@@ -81,6 +81,9 @@ class MicroBatchApp(faust.App):
                 await self.crash(error)
                 raise
 
+    def _create_directories(self) -> None:
+        """Nothing: these apps keep no tables, and Faust would leave a folder for each in the working directory."""
+
     def _new_transport(self) -> Any:
         return MicroBatchTransport(self.conf.broker_consumer, self)
 

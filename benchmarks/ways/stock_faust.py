@@ -49,9 +49,11 @@ def build(orders: Orders, shared: Shared) -> faust.App:
                 round(message.timestamp * 1000),
             )
             for out in jobs[message.topic].outputs(source, now_ms()):
+                # aiokafka sends no message that has neither: an empty one stands for it.
+                nothing = out.key is None and out.value is None
                 await topic(out.topic).send(
                     key=out.key,
-                    value=out.value,
+                    value=b"" if nothing else out.value,
                     partition=out.partition,
                     timestamp=out.timestamp / 1000 if out.timestamp else None,
                     headers=out.headers or None,
