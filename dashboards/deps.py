@@ -40,7 +40,8 @@ class ApiDeps:
     ``clock`` gives seconds since the epoch. ``subject_of_person`` turns a document number into the subject key under
     which the sinks keep that person. ``audit_folder`` belongs to this process alone: reads are noted there before they
     are answered and go to the store from there. ``checks`` are further dependencies for ``/readyz``, by name: each
-    raises with a reason when its part does not answer.
+    raises with a reason when its part does not answer. ``timed`` gives the datasets whose rules in force have a
+    reporting deadline; it may take its time and is called beside the event loop.
     """
 
     subjects: SubjectSource
@@ -52,6 +53,7 @@ class ApiDeps:
     audit_folder: Path
     token: str = field(repr=False)
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    timed: Callable[[], frozenset[str]] = frozenset
 
     @property
     def catalog(self) -> Catalog:

@@ -18,17 +18,16 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from dashboards.audit import AuditLog, AuditUnavailableError
+from dashboards.audit import AuditLog
 from dashboards.deps import ApiDeps
 from dashboards.identifiers import organisation_subject, person_number
+from dashboards.notes import Notes
 from dashboards.problems import ApiError, JsonBytes
-from dashboards.text import plain
 from schemas.catalog import Dataset
 from schemas.units import Regions, Units
-from sinks.read import AuditRow, StoredRecord
+from sinks.read import StoredRecord
 
 _log = structlog.get_logger(__name__)
-PURPOSE_HEADER = b"x-zhida-purpose"
 _VERDICTS = {"accepted": ("正常", "accepted"), "suspect": ("疑问", "suspect")}
 
 
@@ -45,8 +44,12 @@ class Subjects:
 
     def __init__(self, deps: ApiDeps, audit: AuditLog) -> None:
         self._deps = deps
-        self._audit = audit
-        self.reads: Counter[str] = Counter()
+        self._notes = Notes(deps, audit)
+
+    @property
+    def reads(self) -> Counter[str]:
+        """Answers by outcome."""
+        return self._notes.reads
 
     async def answer(self, request: Request, subject: str, action: str) -> Response:
         """The answer for *subject*; raises ApiError 404 without records, 503 when it cannot be read or noted."""
@@ -54,11 +57,11 @@ class Subjects:
             records, source = await run_sync(self._deps.subjects.read, subject)
         except Exception as error:
             _log.error("a subject could not be read", error=type(error).__name__)
-            self._note(request, f"{action} {subject}", "error")
+            self._notes.note(request, f"{action} {subject}", "error")
             raise ApiError(
                 503, "store_unavailable", "数据暂时无法查询，请稍后重试", "the records cannot be read now; try again"
             ) from error
-        self._note(request, f"{action} {subject}", f"ok:{source}" if records else "not_found")
+        self._notes.note(request, f"{action} {subject}", f"ok:{source}" if records else "not_found")
         if not records:
             raise ApiError(
                 404,
@@ -67,28 +70,6 @@ class Subjects:
                 "there are no records on this subject; that does not mean that it does not exist",
             )
         return JsonBytes(self._shape(subject, records, source))
-
-    def _note(self, request: Request, what: str, outcome: str) -> None:
-        row = AuditRow(
-            at=datetime.fromtimestamp(self._deps.clock(), UTC),
-            who=str(request.scope["state"]["who"]),
-            what=what,
-            why=_purpose(request),
-            source=request.client.host if request.client else "",
-            outcome=outcome,
-        )
-        try:
-            self._audit.record(row)
-        except AuditUnavailableError as error:
-            _log.error("a read was refused because it could not be noted", reason=str(error))
-            self.reads["refused"] += 1
-            raise ApiError(
-                503,
-                "audit_unavailable",
-                "审计日志暂时无法写入，查询已拒绝",
-                "the audit log cannot be written; read refused",
-            ) from error
-        self.reads[outcome] += 1
 
     def _shape(self, subject: str, records: list[StoredRecord], source: str) -> dict[str, Any]:
         now = datetime.fromtimestamp(self._deps.clock(), UTC)
@@ -162,9 +143,3 @@ def _describe(dataset: Dataset) -> Mapping[str, Any]:
 
 def _unknown(code: str) -> Mapping[str, Any]:
     return {"dataset": code, "zh": code, "en": code, "labels": {}}
-
-
-def _purpose(request: Request) -> str:
-    """The stated purpose: UTF-8 in the header, made one line of at most 200 characters."""
-    raw = next((value for name, value in request.headers.raw if name == PURPOSE_HEADER), b"")
-    return plain(raw.decode("utf-8", "replace"), 200)

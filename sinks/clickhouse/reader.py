@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import date
 from string import Template
 from typing import Any
 
@@ -15,11 +16,12 @@ from schemas.batch import VERDICT_COLUMNS
 from schemas.catalog import ENVELOPE_NAMES, Catalog, Dataset
 from schemas.connection import ClickHouseConnection
 from sinks.base import SinkUnavailable
-from sinks.clickhouse import queries
+from sinks.clickhouse import quality, queries
 from sinks.clickhouse.engine import ClientPool, fetch, hexed, insert, qualified, where
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.tables import records_table
 from sinks.columns import STORED_META, payload
+from sinks.indicators import COUNTED, REPORTED
 from sinks.models import AuditRow, CityFreshness, Latency, MovedRecord, RejectRow, StoredRecord
 from sinks.payload import decode
 
@@ -136,6 +138,18 @@ class CreditStore:
         schema = pl.Schema({**item.polars_schema, **STORED_META})
         del schema["deleted"]
         return self._read_all("current records", queries.CURRENT_RECORDS, schema, records=records_table(item))
+
+    def quality_counts(self, first: date, last: date, dataset: str) -> pl.DataFrame:
+        """What ``sinks.indicators`` divides: rows as in COUNTED, of the days in China from *first* to *last*."""
+        parameters = quality.window(first, last) | {"dataset": hexed(dataset)}
+        frame = self._ask("quality indicators", quality.COUNTS, parameters)
+        return frame.cast(COUNTED) if frame.width else COUNTED.to_frame()
+
+    def report_days(self, first: date, last: date, dataset: str) -> pl.DataFrame:
+        """The days on which each unit reported something readable: rows as in REPORTED."""
+        parameters = quality.window(first, last) | {"dataset": hexed(dataset)}
+        frame = self._ask("report days", quality.REPORT_DAYS, parameters)
+        return frame.cast(REPORTED) if frame.width else REPORTED.to_frame()
 
     def write_audit(self, rows: list[AuditRow]) -> None:
         """Append to the audit log; raises SinkUnavailable when it is not stored."""

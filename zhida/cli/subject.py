@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from zhida.cli._api import ask
 from zhida.cli._console import console, print_json, table
-from zhida.cli._wiring import api_url, load_settings
-from zhida.errors import ExitCode, UserError
-
-if TYPE_CHECKING:
-    import httpx
 
 app = typer.Typer()
-_EXIT_BY_STATUS = {401: ExitCode.DENIED, 403: ExitCode.DENIED, 404: ExitCode.NOT_FOUND, 400: ExitCode.USAGE}
-_EXIT_BY_STATUS |= {422: ExitCode.USAGE, 503: ExitCode.UNREACHABLE}
 
 _Purpose = Annotated[str, typer.Option(help="查询用途，写入审计日志。Purpose, for the audit log.")]
 _Json = Annotated[bool, typer.Option("--json", help="输出接口返回的 JSON。The answer as JSON.")]
@@ -54,39 +48,11 @@ def search(purpose: _Purpose = "", json: _Json = False) -> None:
 
 
 def _answer(method: str, path: str, purpose: str, as_json: bool, body: dict[str, str] | None = None) -> None:
-    import httpx
-
-    settings = load_settings()
-    url = api_url(settings)
-    headers = {b"authorization": f"Bearer {settings.api_token()}".encode()}
-    if purpose:
-        headers[b"x-zhida-purpose"] = purpose.encode()
-    try:
-        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-            response = client.request(method, path, headers=headers, json=body)
-    except httpx.TransportError as error:
-        raise UserError(
-            f"查询接口 {url} 没有应答",
-            f"the query API at {url} does not answer ({type(error).__name__})",
-            "zhida up 启动全部服务 starts all services；zhida status 查看状态 shows what is running",
-            ExitCode.UNREACHABLE,
-        ) from error
-    if not response.is_success:
-        raise _refused(response, url)
+    answer = ask(method, path, purpose=purpose, body=body)
     if as_json:
-        print_json(response.json())
+        print_json(answer)
     else:
-        _show(response.json())
-
-
-def _refused(response: httpx.Response, url: str) -> UserError:
-    try:
-        problem = response.json()["error"]
-        zh, en = str(problem["zh"]), str(problem["en"])
-    except (ValueError, KeyError, TypeError):
-        zh, en = f"查询接口返回 HTTP {response.status_code}", f"the query API answered HTTP {response.status_code}"
-    remedy = f"检查 ZHIDA_API_TOKEN 是否与 {url} 的一致 check the token" if response.status_code == 401 else ""
-    return UserError(zh, en, remedy, _EXIT_BY_STATUS.get(response.status_code, ExitCode.FAILED))
+        _show(answer)
 
 
 def _local(moment: str) -> str:

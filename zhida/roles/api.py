@@ -15,6 +15,7 @@ from schemas.protect import person_key
 from sinks.read import CreditStore, HotCache, SubjectReader
 from zhida.in_force import InForce
 from zhida.roles import RoleContext
+from zhida.timed import TimedDatasets
 
 
 async def run_api(context: RoleContext) -> None:
@@ -48,6 +49,7 @@ async def run_api(context: RoleContext) -> None:
             clock=time.time,
             audit_folder=settings.data_dir / "audit",
             token=settings.api_token(),
+            timed=TimedDatasets(lambda: using),
             checks=checks,
         )
     )
