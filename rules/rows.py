@@ -9,9 +9,11 @@ the second confirms what a column screen has picked. Both are made of the same s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 from rules.checks.base import JudgeContext, RowNames
 from rules.model import Rule
@@ -60,19 +62,77 @@ def compile_rule(dataset: Dataset, rule: Rule) -> tuple[tuple[str, ...], RuleFun
 
 
 def failing_source(dataset: Dataset, rule: Rule, names: RowNames) -> str:
-    """Source that is true when the record breaks *rule*; the cheap and mostly false parts stand first."""
+    """Source that is true when the record breaks *rule*."""
+    return " and ".join(term.source for term in _terms(dataset, rule, names))
+
+
+#: ``guard``: what holds for every kind (something is there, the record is not withdrawn).
+TermPart = Literal["guard", "when", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A part of a rule's source; all of them must be true of a record that breaks it."""
+
+    source: str
+    part: TermPart
+
+
+#: Record, with every field that the rule reads, and context in; true when it breaks the rule.
+OneRule = Callable[[Mapping[str, Any], JudgeContext], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTerms:
+    """A rule's source in parts that can be looked at and exchanged before they are compiled."""
+
+    read: tuple[str, ...]
+    terms: tuple[Term, ...]
+    constants: Mapping[str, Any]
+    title: str
+
+    def constants_of(self, term: Term) -> dict[str, Any]:
+        """The constants that *term* names."""
+        named = set(re.findall(r"\bk\d+\b", term.source))
+        return {name: value for name, value in self.constants.items() if name in named}
+
+    def compile(self) -> OneRule:
+        """The rule as a function of one record."""
+        names = _names(self.read)
+        names.constants.update(self.constants)
+        values = (f"record[{names.bind(field)}]" for field in self.read)
+        lines = [
+            "def broken(record, context):",
+            f"    {', '.join(map(names.local, self.read))}, = {', '.join(values)},",
+            "    today, units, assigned = context.today, context.units, context.assigned",
+            f"    return bool({' and '.join(f'({term.source})' for term in self.terms)})",
+        ]
+        function: OneRule = _compiled(lines, names, self.title)
+        return function
+
+
+def rule_terms(dataset: Dataset, rule: Rule) -> RuleTerms:
+    """The parts of *rule*."""
+    read = tuple(sorted({DELETED, rule.field, *rule.reads}))
+    names = _names(read)
+    terms = _terms(dataset, rule, names)
+    return RuleTerms(read, tuple(terms), names.constants, f"<rule {rule.id}>")
+
+
+def _terms(dataset: Dataset, rule: Rule, names: RowNames) -> list[Term]:
+    """The cheap and mostly false parts stand first."""
     field = dataset.by_name[rule.field]
     value = names.local(rule.field)
-    terms = [] if rule.check.sees_blank else [f"{value} is not None"]
-    terms += [condition.row(dataset.by_name[name], names) for name, condition in rule.when.items()]
+    terms = [] if rule.check.sees_blank else [Term(f"{value} is not None", "guard")]
+    terms += [Term(condition.row(dataset.by_name[name], names), "when") for name, condition in rule.when.items()]
     if rule.condition is not None:
-        terms.append(rule.condition.row(names))
-    terms.append(rule.check.row(field, names))
+        terms.append(Term(rule.condition.row(names), "when"))
+    terms.append(Term(rule.check.row(field, names), "check"))
     if not rule.check.sees_blank and field.type == "string":
-        terms.append(f"{value} and not {value}.isspace()")
+        terms.append(Term(f"{value} and not {value}.isspace()", "guard"))
     if not rule.check.checks_deleted:
-        terms.append(f"not {names.local(DELETED)}")
-    return " and ".join(terms)
+        terms.append(Term(f"not {names.local(DELETED)}", "guard"))
+    return terms
 
 
 def _names(fields: Sequence[str]) -> RowNames:

@@ -40,6 +40,8 @@ class Length(Check):
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Characters outside the bounds."""
         value = names.local(field.name)
+        if self.min <= 1:  # a value that is there has a character
+            return f"len({value}) > {names.bind(self.max)}"
         return f"not {names.bind(self.min)} <= len({value}) <= {names.bind(self.max)}"
 
     def cel(self, field: DatasetField, dataset: Dataset) -> Said | None:

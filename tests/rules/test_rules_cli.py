@@ -40,12 +40,26 @@ def test_lint_names_file_line_and_suggestion(capsys: pytest.CaptureFixture[str],
     assert "did you mean 'uscc'?" in out
 
 
-def test_test_runs_the_examples_of_every_dataset(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "test", "--json")
-    results = [json.loads(line) for line in out.splitlines()]
+def test_test_runs_the_examples_of_every_dataset_and_says_how_far_they_reach(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, _ = run(capsys, "test", "--mutants", "--json")
+    *results, library = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert {result["dataset"] for result in results} >= {"legal_person", "administrative_licence"}
     assert all(result["covered"] == result["rules"] and result["wrong"] == 0 for result in results)
+    assert library["datasets_with_rules"] == library["datasets"] == len(results)
+    assert library["covered"] == library["rules"] == sum(result["rules"] for result in results)
+    assert library["kinds_unused"] == []
+    noticed = library["mutants"]["all"]
+    assert noticed["changes"] - noticed["noticed"] == len(library["survived"])
+
+
+def test_test_shows_coverage_and_what_examples_do_not_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "test", "--mutants")
+    assert code == 0
+    assert "种类已使用 kinds in use: " in out
+    assert "扩展字段 extension fields" in out
 
 
 def test_test_fails_when_an_example_comes_out_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from zhida.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from rules.model import Rule
+    from rules.mutants import Mutant
     from rules.ruleset import RuleSet
 
 app = typer.Typer()
@@ -52,29 +53,33 @@ def lint(folder: _Folder = None) -> None:
 
 
 @app.command("test")
-def run_tests(folder: _Folder = None, json: _Json = False) -> None:
-    """运行规则文件中的样例，按行和按列各判一次。Judge the examples in the rule files, by row and by column.
+def run_tests(
+    folder: _Folder = None,
+    mutants: Annotated[
+        bool,
+        typer.Option(
+            "--mutants",
+            help="另将每条规则逐处改动，看样例能否发现。Also change every rule in one place at a time and see whether "
+            "its examples notice.",
+        ),
+    ] = False,
+    json: _Json = False,
+) -> None:
+    """运行规则文件中的样例，按行和按列各判一次，并报告样例的覆盖面。Judge the examples by row and by column; coverage.
 
-    例 Example: zhida rules test
+    例 Example: zhida rules test --mutants
     """
-    from rules.examples import run_examples
+    from rules.coverage import dataset_coverage, library_coverage
+    from schemas.catalog import Catalog
+    from zhida.cli._rules_coverage import show_coverage
 
-    rule_set = _load(_folder(folder))
-    context = rule_set.examples.context()
-    shown = table("数据集 dataset", ">规则 rules", ">有正反样例 covered", ">样例 examples", ">不符 wrong")
-    wrong: list[str] = []
     started = time.perf_counter()
-    for rules in rule_set:
-        found = [f"{rule.id}: {reason}" for rule, _, reason in run_examples(rules, context)]
-        wrong += found
-        covered = sum(1 for rule in rules.rules if rule.passes and rule.fails)
-        examples = sum(len(rule.passes) + len(rule.fails) for rule in rules.rules)
-        counts = {"rules": len(rules.rules), "covered": covered, "examples": examples, "wrong": len(found)}
-        if json:
-            print_json({"dataset": rules.dataset.code, **counts})
-        shown.add_row(f"{rules.dataset.zh} {rules.dataset.code}", *map(str, counts.values()))
+    rule_set = _load(_folder(folder))
+    found = [dataset_coverage(rules, rule_set) for rules in rule_set]
+    wrong = [line for one in found for line in one.wrong]
+    changed = _mutants(rule_set) if mutants and not wrong else None
+    show_coverage(rule_set, found, library_coverage(Catalog.load(), found), changed, json)
     if not json:
-        console().print(shown)
         console().print(f"规则库 rule set {rule_set.version}，{time.perf_counter() - started:.1f} s")
     for line in wrong:
         typer.echo(line, err=True)
@@ -120,6 +125,12 @@ def show(
         details = "; ".join(f"{name} {value}" for name, value in _details(rule).items())
         shown.add_row(rule.id.partition(".")[2], severity, rule.dimension, details, rule.zh, style=colour)
     console().print(shown)
+
+
+def _mutants(rule_set: RuleSet) -> list[Mutant]:
+    from rules import mutants
+
+    return list(mutants.mutants(rule_set))
 
 
 def _show_all(rule_set: RuleSet, json: bool) -> None:
