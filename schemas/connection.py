@@ -113,9 +113,10 @@ class ClickHouseConnection:
 
 @dataclass(frozen=True, slots=True)
 class RegistryConnection:
-    """A Confluent-compatible schema registry."""
+    """A Confluent-compatible schema registry, with basic authentication or a bearer token, or neither."""
 
     url: str
     username: str = ""
     password: str = field(default="", repr=False)
     ca_file: Path | None = None
+    token: str = field(default="", repr=False)

@@ -16,6 +16,7 @@ from schemas.registry.client import RegistryClient
 from schemas.topics import QUARANTINE_TOPIC, REJECTED_TOPIC, feedback_topic
 from schemas.verdict import FEEDBACK_SCHEMA, FEEDBACK_SUBJECT
 from streams.topic_admin import TopicAdmin, TopicSpec
+from zhida.contracts import NOT_KEPT, register_contract
 from zhida.errors import UserError
 from zhida.in_force import InForce, Known, read_known
 from zhida.publishing.announce import (
@@ -51,11 +52,15 @@ def create_topics(settings: Settings, units: Iterable[str] = (), catalog: Catalo
 
 
 def register_schemas(
-    settings: Settings, catalog: Catalog | None = None, rules: RuleSet | None = None
+    settings: Settings,
+    catalog: Catalog | None = None,
+    rules: RuleSet | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, int]:
     """Register the schemas of all datasets and of feedback; the schema ids by dataset code.
 
-    With *rules* each dataset's rules go into the contract that clients read beside the schema.
+    With *rules* each dataset's rules go into the contract that clients read beside the schema; *report* is told when
+    the registry keeps no such thing. Raises RegistryClientError.
     """
     datasets = list(catalog or load_catalog(settings))
 
@@ -63,11 +68,19 @@ def register_schemas(
 
         def register(dataset: Dataset) -> int:
             contract = contract_rule_set(rules.dataset(dataset.code)) if rules else None
-            return registry.register(dataset.subject_name, dataset.avro_schema, rule_set=contract)
+            return register_contract(registry, dataset.subject_name, dataset.avro_schema, contract)
 
         registry.register(FEEDBACK_SUBJECT, FEEDBACK_SCHEMA)
-        ids = pool.map(register, datasets)
+        ids = list(pool.map(register, datasets))
+        if rules and datasets and registry.latest(datasets[0].subject_name).rule_set is None:
+            report("。".join(NOT_KEPT))
         return {dataset.code: schema_id for dataset, schema_id in zip(datasets, ids, strict=True)}
+
+
+def register_in_force(settings: Settings, in_force: InForce, report: Callable[[str], None] = lambda _: None) -> None:
+    """Register what a catalog in force needs; one whose publisher died in between gets what it lacks."""
+    catalog = in_force.release.catalog
+    register_schemas(settings, catalog, RuleSet.from_document(in_force.rules, catalog), report)
 
 
 def ensure_in_force(settings: Settings, report: Callable[[str], None] = lambda _: None) -> InForce:

@@ -112,14 +112,19 @@ class Settings(BaseSettings):
 
     # -- schema registry --------------------------------------------------------------------------------------------
     registry_url: str | None = _setting(
-        None, "模式注册中心地址", "A Confluent-compatible registry; default: ours, at `registry_host:registry_port`.",
+        None, "模式注册中心地址", "A Confluent-compatible registry; default: ours, at `registry_host:registry_port`. "
+        "Where it is set, `zhida up` starts none of its own.",
         pattern=r"^https?://[^\s@]+$")
     registry_host: str = _setting("127.0.0.1", "模式注册中心监听地址", "Where our registry listens.")
     registry_port: Port = _setting(8081, "模式注册中心端口", "Port of our registry.")
     registry_username: str = _setting("", "模式注册中心用户名", "Basic authentication user.")
     registry_password: SecretStr | None = _setting(None, "模式注册中心密码", "Basic authentication password.")
     registry_password_file: Path | None = _setting(None, "模式注册中心密码文件", "File that holds the password.")
-    registry_ca_file: Path | None = _setting(None, "模式注册中心 CA 证书", "PEM file for an `https://` registry.")
+    registry_token: SecretStr | None = _setting(
+        None, "模式注册中心令牌", "Bearer token, instead of user and password.")
+    registry_token_file: Path | None = _setting(None, "模式注册中心令牌文件", "File that holds the bearer token.")
+    registry_ca_file: Path | None = _setting(
+        None, "模式注册中心 CA 证书", "PEM file; needs a `registry_url` with `https://`.")
 
     # -- API and secrets --------------------------------------------------------------------------------------------
     api_host: str = _setting("127.0.0.1", "接口监听地址", "Where the query API and the live page listen.")
@@ -189,6 +194,10 @@ class Settings(BaseSettings):
             problems.append("ZHIDA_REDIS_CA_FILE needs a ZHIDA_REDIS_URL that begins with rediss://")
         if self.clickhouse_ca_file and not self.clickhouse_secure:
             problems.append("ZHIDA_CLICKHOUSE_CA_FILE needs ZHIDA_CLICKHOUSE_SECURE=true")
+        if self.registry_ca_file and not (self.registry_url or "").startswith("https://"):
+            problems.append("ZHIDA_REGISTRY_CA_FILE needs a ZHIDA_REGISTRY_URL that begins with https://")
+        if self.registry_username and (self.registry_token or self.registry_token_file):
+            problems.append("ZHIDA_REGISTRY_USERNAME and ZHIDA_REGISTRY_TOKEN exclude each other")
         if self.min_insync_replicas > self.replication_factor:
             problems.append("ZHIDA_MIN_INSYNC_REPLICAS must not exceed ZHIDA_REPLICATION_FACTOR")
         if self.max_record_bytes > self.max_message_bytes:
@@ -280,15 +289,22 @@ class Settings(BaseSettings):
         )
 
     def registry(self) -> RegistryConnection:
-        """The schema registry: the given one, else ours."""
-        # A server that listens on every interface is reached on this machine.
-        host = "127.0.0.1" if self.registry_host in {"0.0.0.0", "::"} else self.registry_host  # noqa: S104
+        """The schema registry: the given one, else ours; raises SettingsError."""
+        token = self._secret("registry_token")
+        if token and not (token.isascii() and token.isprintable() and " " not in token):
+            raise SettingsError("ZHIDA_REGISTRY_TOKEN must be printable ASCII characters without spaces")
         return RegistryConnection(
-            url=self.registry_url or f"http://{host}:{self.registry_port}",
+            url=self.registry_url or _reached_at(self.registry_host, self.registry_port),
             username=self.registry_username,
             password=self._secret("registry_password"),
             ca_file=self.registry_ca_file,
+            token=token,
         )
+
+    @property
+    def api_url(self) -> str:
+        """Where the query API and the live page answer."""
+        return _reached_at(self.api_host, self.api_port)
 
     def pii_key(self) -> bytes:
         """The key (32 to 64 bytes) of the keyed hash of personal identifiers; raises SettingsError."""
@@ -362,6 +378,11 @@ class Settings(BaseSettings):
     def _no_address(self, engine: str, example: str) -> str:
         start = f"start one with: zhida stack up; or set {example}" if self.profile == "embedded" else f"set {example}"
         return f"no address for {engine} (data_dir {self.data_dir}): {start}"
+
+
+def _reached_at(host: str, port: int) -> str:
+    """The URL of a server of ours; one that listens on every interface is reached on this machine."""
+    return f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else host}:{port}"  # noqa: S104
 
 
 def all_variables() -> dict[str, FieldInfo]:

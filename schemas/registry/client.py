@@ -7,6 +7,7 @@ It keeps two kinds of failure apart that govern must never confuse: *the registr
 from __future__ import annotations
 
 import random
+import re
 import ssl
 import threading
 import time
@@ -25,6 +26,8 @@ CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 _CACHED_SCHEMAS = 10_000
 _Kept = TypeVar("_Kept")
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+#: Registries without data contracts say "Unrecognized field: ruleSet".
+_UNKNOWN_RULE_SET = re.compile(r"(?i:unrecogni[sz]ed|unknown)\W+(?:field|property)\W+ruleSet\b")
 
 
 class RegistryClientError(Exception):
@@ -43,6 +46,10 @@ class InvalidSchema(RegistryClientError):  # noqa: N818
     """The registry answered that this is not a valid schema."""
 
 
+class ContractsUnsupported(RegistryClientError):  # noqa: N818
+    """The registry answered that it does not know rule sets; the schema alone it might take."""
+
+
 class IncompatibleSchema(RegistryClientError):  # noqa: N818
     """The registry answered that the schema breaks the subject's compatibility level."""
 
@@ -53,6 +60,10 @@ class RegistryUnavailable(RegistryClientError):  # noqa: N818
 
 class RegistryRefused(RegistryUnavailable):
     """The registry does not let us in: wrong credentials, or a read-only role that tried to write."""
+
+
+class UnknownPath(RegistryUnavailable):
+    """A 404 without the protocol's code, from a registry that lacks the resource, a proxy, or behind a wrong URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +109,16 @@ class RegistryClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        # Loading the system's authorities takes 30 ms, for nothing when there is no TLS; redirects are not followed.
-        verify: ssl.SSLContext | bool = connection.url.startswith("https:")
-        if connection.ca_file:
-            verify = ssl.create_default_context(cafile=str(connection.ca_file))
+        headers = {"accept": f"{CONTENT_TYPE}, application/json", "content-type": CONTENT_TYPE}
+        if connection.token:
+            headers["authorization"] = f"Bearer {connection.token}"
+        # Redirects are not followed: they would carry the credentials to where nobody has sent them.
         self._http = httpx.Client(
             base_url=connection.url.rstrip("/"),
             auth=(connection.username, connection.password) if connection.username else None,
-            headers={"accept": f"{CONTENT_TYPE}, application/json", "content-type": CONTENT_TYPE},
+            headers=headers,
             timeout=timeout,
-            verify=verify,
+            verify=_trust(connection),
             # Proxies from the environment would make the same settings mean different things on different machines.
             trust_env=False,
         )
@@ -143,7 +154,8 @@ class RegistryClient:
     ) -> int:
         """Register *schema* (parsed, or its JSON text) under *subject* and return its id; again is no change.
 
-        Raises InvalidSchema, IncompatibleSchema, or RegistryUnavailable when nobody answered.
+        Raises InvalidSchema, IncompatibleSchema, ContractsUnsupported where rule sets are unknown, or
+        RegistryUnavailable when nobody answered.
         """
         body: dict[str, Any] = {"schema": _text(schema)}
         if metadata is not None:
@@ -178,13 +190,14 @@ class RegistryClient:
                 return known[1]
             self._raise_if_known_unknown(schema_id)
         try:
-            answer = self._ask_about_id(schema_id, f"/schemas/ids/{schema_id}/subjects")
+            # Not /subjects, which says the same: Karapace has only this one.
+            answer = self._ask_about_id(schema_id, f"/schemas/ids/{schema_id}/versions")
         except RegistryUnavailable:
             if known is None:
                 raise
             # An old answer keeps good records flowing while the registry is away.
             return known[1]
-        subjects = frozenset(answer)
+        subjects = frozenset(item["subject"] for item in answer)
         with self._lock:
             _remember(self._subjects, schema_id, (self._clock(), subjects))
         return subjects
@@ -196,7 +209,10 @@ class RegistryClient:
     def look_up(
         self, subject: str, schema: dict[str, Any] | list[Any] | str, *, rule_set: dict[str, Any] | None = None
     ) -> RegisteredSchema | None:
-        """The version of *subject* that is *schema*, with *rule_set* where one is given; None when there is none."""
+        """The version of *subject* that is *schema*, with *rule_set* where one is given; None when there is none.
+
+        Raises ContractsUnsupported where rule sets are unknown. A registry that ignores them answers without.
+        """
         body: dict[str, Any] = {"schema": _text(schema)}
         if rule_set is not None:
             body["ruleSet"] = rule_set
@@ -209,8 +225,13 @@ class RegistryClient:
     def compatible(self, subject: str, schema: dict[str, Any] | list[Any] | str) -> Compatibility:
         """Whether *schema* could be registered under *subject* now; a new subject takes anything."""
         path = f"/compatibility/subjects/{_quoted(subject)}/versions"
+        body, params = {"schema": _text(schema)}, {"verbose": "true"}
         try:
-            answer = self._ask("POST", path, {"schema": _text(schema)}, params={"verbose": "true"})
+            try:
+                answer = self._ask("POST", path, body, params=params)
+            except UnknownPath:
+                # Karapace compares with every version where the level says so, whichever one is named.
+                answer = self._ask("POST", f"{path}/latest", body, params=params)
         except UnknownSubject:
             return Compatibility(compatible=True)
         return Compatibility(answer["is_compatible"], tuple(answer.get("messages") or ()))
@@ -218,7 +239,8 @@ class RegistryClient:
     def subjects(self, prefix: str = "") -> tuple[str, ...]:
         """All subjects that are not deleted, whose names start with *prefix*."""
         params = {"subjectPrefix": prefix} if prefix else None
-        return tuple(self._ask("GET", "/subjects", params=params))
+        # Not every registry knows the parameter.
+        return tuple(name for name in self._ask("GET", "/subjects", params=params) if name.startswith(prefix))
 
     def set_compatibility(self, level: str, subject: str | None = None) -> None:
         """Set the compatibility level of *subject*, or the global one."""
@@ -268,7 +290,21 @@ def _answer(response: httpx.Response, path: str) -> Any:
         return parsed
     code = parsed.get("error_code", response.status_code) if isinstance(parsed, dict) else response.status_code
     message = f"{path}: {parsed.get('message', '') if isinstance(parsed, dict) else ''} ({code})"
+    if response.status_code in (400, 422) and _UNKNOWN_RULE_SET.search(message):
+        raise ContractsUnsupported(message)
     raise _exception_for(response.status_code, code)(message)
+
+
+def _trust(connection: RegistryConnection) -> ssl.SSLContext | bool:
+    """What ``verify`` is to httpx. Loading the system's authorities takes 30 ms, for nothing when there is no TLS."""
+    if not connection.url.startswith("https:"):
+        return False
+    if connection.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(connection.ca_file))
+    except ssl.SSLError as error:
+        raise RegistryClientError(f"{connection.ca_file} holds no certificate authority: {error.reason}") from error
 
 
 def _registered(answer: Any) -> RegisteredSchema:
@@ -294,7 +330,7 @@ def _exception_for(status: int, code: int) -> type[RegistryClientError]:
     if status == 422:
         return InvalidSchema
     # A 404 without the protocol's code comes from a proxy or a wrong URL: that says nothing about the schema.
-    return RegistryUnavailable
+    return UnknownPath if status == 404 else RegistryUnavailable
 
 
 def _remember(cache: OrderedDict[int, _Kept], key: int, value: _Kept) -> None:

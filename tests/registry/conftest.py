@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from registry_support import JSON, RegistryProcess, RegistryThread
+from registry_process import RegistryProcess, start_registry_process
+from registry_support import JSON, RegistryThread
 
 from schemas.connection import RegistryConnection
 from schemas.registry.client import RegistryClient
@@ -49,25 +45,8 @@ def start_process(stack: RunningStack, tmp_path: Path) -> Iterator[Callable[[str
     running: list[RegistryProcess] = []
 
     def start(topic: str) -> RegistryProcess:
-        command = [sys.executable, "-m", "zhida", "registry", "serve", "--port", "0", "--topic", topic]
-        # Without a stack of its own in this folder, the command is told where the broker is.
-        environment = os.environ | {
-            "ZHIDA_KAFKA_BOOTSTRAP": stack.settings.kafka().bootstrap,
-            "ZHIDA_DATA_DIR": str(tmp_path / "var"),
-        }
-        process = subprocess.Popen(
-            command, env=environment, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        assert process.stdout is not None
-        lines: list[str] = []
-        for line in process.stdout:
-            lines.append(line)
-            found = re.search(r"schema registry: (http://\S+)", line)
-            if found:
-                running.append(RegistryProcess(process, found[1], lines))
-                threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True).start()
-                return running[-1]
-        raise AssertionError(f"the registry did not start:\n{''.join(lines)}")
+        running.append(start_registry_process(stack.settings.kafka(), tmp_path, topic))
+        return running[-1]
 
     yield start
     for one in running:

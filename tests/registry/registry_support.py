@@ -1,15 +1,10 @@
-"""A registry of our own, in a thread or as a process, and what every test of it needs."""
+"""A registry of our own in a thread, and what every test of it needs."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
-import signal
-import subprocess
 import threading
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -43,24 +38,6 @@ class RegistryThread:
 
     def _run(self, job: Any) -> None:
         asyncio.run_coroutine_threadsafe(job, self._loop).result(60)
-
-
-@dataclass
-class RegistryProcess:
-    """``zhida registry serve`` as a process that a test may kill."""
-
-    process: subprocess.Popen[str]
-    url: str
-    log: list[str] = field(default_factory=list)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-    def resident_mib(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        return int(found[1]) / 1024 if found else 0.0
 
 
 STRING = json.dumps("string")

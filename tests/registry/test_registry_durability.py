@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import Producer
-from registry_support import B_DEFAULT, JSON, A, B, RegistryProcess, RegistryThread, post, record, refused, register
+from registry_process import RegistryProcess
+from registry_support import B_DEFAULT, JSON, A, B, RegistryThread, post, record, refused, register
 
 from schemas.connection import RegistryConnection
 from schemas.registry.client import RegistryClient

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from registry_support import STRING, A, RegistryProcess, RegistryThread, post, record, refused, register
+from registry_process import RegistryProcess
+from registry_support import STRING, A, RegistryThread, post, record, refused, register
 
 from zhida.stack.testing import unique_name
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from registry_support import JSON, STRING, A, B, RegistryProcess, RegistryThread, post, record, refused, register
+from registry_process import RegistryProcess
+from registry_support import JSON, STRING, A, B, RegistryThread, post, record, refused, register
 
 from schemas.catalog import Catalog
 from schemas.connection import KafkaConnection

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from registry_process import self_signed
 from registry_support import JSON, STRING, RegistryThread, refused
 
 from schemas.connection import KafkaConnection, RegistryConnection
@@ -88,6 +83,17 @@ def test_our_client_says_refused_and_not_unknown(guarded: RegistryThread) -> Non
             client.register("t", "string")
     with RegistryClient(RegistryConnection(guarded.url)) as client, pytest.raises(RegistryRefused):
         client.schema(1)
+
+
+def test_our_client_shows_its_token_and_tells_it_to_nobody(guarded: RegistryThread) -> None:
+    connection = RegistryConnection(guarded.url, token=TOKEN)
+    assert TOKEN not in repr(connection)
+    with RegistryClient(connection) as client:
+        assert client.register("s", "string") == 1
+    with RegistryClient(RegistryConnection(guarded.url, token=TOKEN + "x")) as client:
+        with pytest.raises(RegistryRefused) as refused_to:
+            client.schema(1)
+        assert TOKEN not in str(refused_to.value)
 
 
 def test_confluents_client_logs_in_with_basic_and_with_bearer(guarded: RegistryThread) -> None:
@@ -192,29 +198,7 @@ def test_an_empty_list_of_users_lets_nobody_in(start_registry: Callable[..., Reg
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> RegistryTls:
-    """A certificate for 127.0.0.1, signed by itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
-    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return RegistryTls(cert_file, key_file)
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_is_spoken_and_the_certificate_checked(

@@ -16,6 +16,7 @@ from schemas.verdict import FEEDBACK_SCHEMA, FEEDBACK_SUBJECT
 from sinks.base import MigrationError
 from sinks.clickhouse.migrate import migrate_at, plan_after, planned
 from streams.topic_admin import TopicAdmin, TopicSpec
+from zhida.contracts import NOT_KEPT, look_up_contract, register_contract
 from zhida.in_force import Known
 from zhida.preparation import topic_specs
 from zhida.publishing.announce import (
@@ -207,8 +208,11 @@ def _schemas(plan: Plan, files: Files, registry: RegistryClient) -> None:
         for dataset in files.release.catalog
     ]
     subjects = set(registry.subjects())
+    contracts_kept = True
     for subject, schema, contract in wanted:
-        if subject in subjects and registry.look_up(subject, schema, rule_set=contract) is not None:
+        found, kept = look_up_contract(registry, subject, schema, contract)
+        contracts_kept = contracts_kept and kept
+        if found is not None:
             continue
         answer = registry.compatible(subject, schema)
         if not answer:
@@ -231,11 +235,13 @@ def _schemas(plan: Plan, files: Files, registry: RegistryClient) -> None:
                 en,
                 # Nobody may send a new field before everybody can store it.
                 stage="complete" if subject in subjects else "prepare",
-                run=lambda subject=subject, schema=schema, contract=contract: registry.register(  # type: ignore[misc]
-                    subject, schema, rule_set=contract
+                run=lambda subject=subject, schema=schema, contract=contract: register_contract(  # type: ignore[misc]
+                    registry, subject, schema, contract
                 ),
             )
         )
+    if not contracts_kept:
+        plan.notes.append(NOT_KEPT)
 
 
 def _announcements(plan: Plan, settings: Settings, files: Files, known: Known, now_ms: int) -> None:
