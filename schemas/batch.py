@@ -50,8 +50,6 @@ class Sink(Protocol):
 
     #: The consumer group is ``zhida-sink-<name>``.
     name: str
-    #: True to be given rejected and quarantined messages too.
-    wants_all_verdicts: bool
 
     def setup(self, catalog: Catalog) -> None:
         """Create or migrate what the sink writes to; idempotent."""

@@ -43,15 +43,27 @@ class SinkConfig:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-SinkFactory = Callable[[SinkConfig], Sink]
+@dataclass(frozen=True, slots=True)
+class SinkKind:
+    """What a sink's module says of it before any is made: ``SINK = SinkKind(create, …)``.
+
+    ``create`` makes one from the configuration, and imports heavy clients only then. ``wants_all_verdicts`` is true for
+    a sink that is given rejected and quarantined messages too. ``hold`` is how many seconds the broker may keep a fetch
+    back until there is more, ``gather`` how many a write waits for more: a store of columns wants fewer and larger
+    inserts than a cache.
+    """
+
+    create: Callable[[SinkConfig], Sink]
+    wants_all_verdicts: bool = False
+    hold: float = 0.12
+    gather: float = 0.0
 
 
-def discover() -> dict[str, SinkFactory]:
-    """Every sink in this folder by name (the module's own), each with the function that makes it."""
-    found: dict[str, SinkFactory] = {}
+def discover() -> dict[str, SinkKind]:
+    """Every sink in this folder by name (the module's own)."""
+    found: dict[str, SinkKind] = {}
     for info in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        module = importlib.import_module(f"sinks.{info.name}")
-        create = getattr(module, "create", None)
-        if callable(create):
-            found[info.name] = create
+        kind = getattr(importlib.import_module(f"sinks.{info.name}"), "SINK", None)
+        if isinstance(kind, SinkKind):
+            found[info.name] = kind
     return found

@@ -20,7 +20,7 @@ from schemas.catalog import Catalog
 from schemas.units import Regions, Units
 from sinks.read import CreditStore, HotCache
 from zhida.errors import UserError
-from zhida.groups import sink_topics
+from zhida.groups import group_topics
 from zhida.lag import group_lag
 from zhida.platform import Platform
 from zhida.preparation import register_schemas
@@ -92,7 +92,7 @@ class LiveFigures:
         self._stopping.set()
 
     def _follow(self) -> None:
-        url = f"http://{self.settings.api_host}:{self.settings.api_port}/live/events"
+        url = f"{self.settings.api_url}/live/events"
         headers = {"authorization": f"Bearer {self.settings.api_token()}"}
         while not self._stopping.is_set():
             try:
@@ -122,7 +122,7 @@ def drain(
     Raises DrainError when a group has not moved for *patience* seconds.
     """
     kafka = settings.kafka()
-    for group, topics in sink_topics(Catalog.load()).items():
+    for group, topics in group_topics(Catalog.load()).items():
         best, since = None, time.monotonic()
         while (lag := group_lag(kafka, group, topics)) and not interrupted():
             if best is None or lag < best:

@@ -19,14 +19,14 @@ from schemas.catalog import Catalog
 from schemas.registry.client import RegistryClient, RegistryClientError
 from schemas.verdict import FEEDBACK_SUBJECT
 from streams.eviction import evict
-from zhida.groups import GROUPS
+from zhida.groups import groups
 from zhida.preparation import create_topics, ensure_in_force
+from zhida.roles import service_roles
 from zhida.settings import Settings
 from zhida.stack import RunningStack, start_stack
 from zhida.stack.children import Child, Children, Plan, describe_exit, log_tail, stop_processes
 from zhida.stack.errors import ServiceCrashed, StackError, StartInterrupted
 
-_SERVICES = ("registry", "sink-clickhouse", "sink-redis", "api")
 _START_SECONDS = 60.0
 #: A worker that lived shorter than this is started again only after a pause that doubles, up to the last.
 _HEALTHY_SECONDS = 30.0
@@ -77,7 +77,7 @@ class Platform:
 
     def start_services(self) -> None:
         """Start the process that holds the embedded ClickHouse, and return when it answers."""
-        self.start_worker("services", _SERVICES, lambda: _api_ready(self.settings))
+        self.start_worker("services", service_roles(self.settings), lambda: _api_ready(self.settings))
         self.wait_ready("services")
 
     def stop_worker(self, *names: str) -> None:
@@ -139,7 +139,7 @@ class Platform:
     def _evict(self, pid: int) -> None:
         """Tell the broker what it would otherwise notice only when the dead worker's session expires."""
         suffix = f"-{socket.gethostname()}-{pid}"
-        coroutine = evict(self.settings.kafka(), GROUPS, suffix)
+        coroutine = evict(self.settings.kafka(), groups(), suffix)
         threading.Thread(target=asyncio.run, args=(coroutine,), name="evict", daemon=True).start()
 
     def stop(self) -> None:
@@ -182,13 +182,13 @@ def _start_processes(
     in_force = ensure_in_force(settings, platform.report)
     create_topics(settings, units, in_force.release.catalog)
     if real:
-        for role in _SERVICES:
+        for role in service_roles(settings):
             platform.start_worker(role, [role], _readiness(role, settings, in_force.release.catalog))
             if role == "registry":
                 platform.wait_ready(role, interrupted)
     else:
         # The embedded ClickHouse allows one process a folder: whatever touches it shares one.
-        platform.start_worker("services", _SERVICES, lambda: _api_ready(settings))
+        platform.start_worker("services", service_roles(settings), lambda: _api_ready(settings))
     platform.wait_ready("api" if real else "services", interrupted)
     for number in range(1, (workers or settings.govern_workers) + 1):
         platform.start_worker(f"govern-{number}", ["govern"])
@@ -228,9 +228,7 @@ def _registry_ready(settings: Settings, wanted: set[str]) -> bool:
 
 def _api_ready(settings: Settings) -> bool:
     try:
-        return httpx.get(
-            f"http://{settings.api_host}:{settings.api_port}/healthz", timeout=2, trust_env=False
-        ).is_success
+        return httpx.get(f"{settings.api_url}/healthz", timeout=2, trust_env=False).is_success
     except httpx.TransportError:
         return False
 

@@ -7,7 +7,7 @@ the engine embedded in the process (chDB). It makes no replicated tables.
 from __future__ import annotations
 
 from schemas.batch import Sink
-from sinks.base import SinkConfig, SinkError
+from sinks.base import SinkConfig, SinkError, SinkKind
 
 
 def create(config: SinkConfig) -> Sink:
@@ -17,3 +17,6 @@ def create(config: SinkConfig) -> Sink:
     if config.clickhouse is None:
         raise SinkError("the ClickHouse sink needs a ClickHouse connection and the settings name none")
     return ClickHouseSink(config.clickhouse)
+
+
+SINK = SinkKind(create, wants_all_verdicts=True, hold=0.25, gather=0.25)

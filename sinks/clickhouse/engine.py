@@ -32,8 +32,11 @@ SMALL_INSERT = 2000
 _SMALL_INSERT_SETTINGS = {**INSERT_SETTINGS, "max_threads": "1", "max_insert_threads": "1"}
 
 
-def open_client(connection: ClickHouseConnection) -> Client:
-    """A client for one thread at a time; raises SinkUnavailable when nobody answers or the login is refused."""
+def open_client(connection: ClickHouseConnection, *, seconds: float | None = None) -> Client:
+    """A client for one thread at a time; raises SinkUnavailable when nobody answers or the login is refused.
+
+    A server is given *seconds* to take a connection and to answer; by default 5 and 60.
+    """
     try:
         if connection.path is not None:
             connection.path.mkdir(parents=True, exist_ok=True)
@@ -46,8 +49,8 @@ def open_client(connection: ClickHouseConnection) -> Client:
             secure=connection.secure,
             ca_cert=str(connection.ca_file) if connection.ca_file else None,
             autogenerate_session_id=False,
-            connect_timeout=5,
-            send_receive_timeout=60,
+            connect_timeout=seconds or 5,
+            send_receive_timeout=seconds or 60,
         )
     except (ClickHouseError, OSError, RuntimeError) as error:
         raise SinkUnavailable(f"ClickHouse at {where(connection)} cannot be opened: {error}") from error

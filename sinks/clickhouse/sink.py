@@ -23,7 +23,6 @@ class ClickHouseSink:
     """See the module; satisfies ``schemas.batch.Sink``."""
 
     name = "clickhouse"
-    wants_all_verdicts = True
 
     def __init__(self, connection: ClickHouseConnection) -> None:
         self._connection = connection

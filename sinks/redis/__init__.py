@@ -8,7 +8,7 @@ subject to another must be one step, and the two live in different slots).
 from __future__ import annotations
 
 from schemas.batch import Sink
-from sinks.base import SinkConfig, SinkError
+from sinks.base import SinkConfig, SinkError, SinkKind
 
 
 def create(config: SinkConfig) -> Sink:
@@ -18,3 +18,6 @@ def create(config: SinkConfig) -> Sink:
     if config.redis is None:
         raise SinkError("the Redis sink needs a Redis connection and the settings name none")
     return RedisSink(config.redis)
+
+
+SINK = SinkKind(create)

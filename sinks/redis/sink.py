@@ -22,7 +22,6 @@ class RedisSink:
     """See the package; satisfies ``schemas.batch.Sink``."""
 
     name = "redis"
-    wants_all_verdicts = False
 
     def __init__(self, connection: RedisConnection) -> None:
         self._client = open_client(connection)

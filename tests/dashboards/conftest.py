@@ -62,10 +62,10 @@ class Province:
         self.clickhouse = replace(stack.settings.clickhouse(), database=f"dash_{secrets.token_hex(4)}")
         self.redis = stack.settings.redis()
         self.topic = topic
-        makers = discover()
         config = SinkConfig(clickhouse=self.clickhouse, redis=self.redis)
-        self._sinks = [makers["clickhouse"](config), makers["redis"](config)]
-        for sink in self._sinks:
+        kinds = [discover()[name] for name in ("clickhouse", "redis")]
+        self._sinks = [(kind.create(config), kind.wants_all_verdicts) for kind in kinds]
+        for sink, _ in self._sinks:
             sink.setup(self.catalog)
         self._offset = 0
         self._producer = Producer({**self.kafka.confluent(), "acks": "all"})
@@ -120,13 +120,13 @@ class Province:
         ).cast(dict(VERDICT_COLUMNS))
         enters = verdict in {"accepted", "suspect"}
         batch = GovernedBatch(item, frame if enters else None, verdicts)
-        for sink in self._sinks:
-            if enters or sink.wants_all_verdicts:
+        for sink, wants_all in self._sinks:
+            if enters or wants_all:
                 sink.write([batch])
 
     def close(self) -> None:
         """Close the sinks."""
-        for sink in self._sinks:
+        for sink, _ in self._sinks:
             sink.close()
 
 

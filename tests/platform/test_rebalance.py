@@ -13,7 +13,7 @@ from running import Reporting, platform_for, small_sample, until
 
 from schemas.catalog import Catalog
 from zhida.demo import check, drain
-from zhida.groups import sink_topics
+from zhida.groups import group_topics
 from zhida.lag import committed_and_end
 from zhida.platform import Platform
 from zhida.settings import Settings
@@ -49,7 +49,7 @@ def test_workers_that_die_join_and_leave_lose_nothing_and_stall_nothing(tmp_path
         placements = reporting.placements()
         drain(platform.settings, platform.watch)
         places = committed_and_end(
-            platform.settings.kafka(), "zhida-govern", sink_topics(Catalog.load())["zhida-govern"]
+            platform.settings.kafka(), "zhida-govern", group_topics(Catalog.load())["zhida-govern"]
         )
         assert all(committed == end for committed, end in places.values()), places
         timeout = platform.settings.govern_session_timeout_s
@@ -72,7 +72,7 @@ def _watch(platform: Platform, seconds: float) -> None:
 
 def _commits_are_those_of_the_work_done(platform: Platform) -> None:
     """Right after a clean leave the group goes on from what was committed, and catches up."""
-    topics = sink_topics(Catalog.load())["zhida-govern"]
+    topics = group_topics(Catalog.load())["zhida-govern"]
     kafka = platform.settings.kafka()
     before = {place: committed for place, (committed, _) in committed_and_end(kafka, "zhida-govern", topics).items()}
 

@@ -49,7 +49,7 @@ def redis_connection(stack: RunningStack) -> RedisConnection:
 
 @pytest.fixture(scope="session")
 def clickhouse_sink(clickhouse: ClickHouseConnection, catalog: Catalog) -> Iterator[ClickHouseSink]:
-    sink = discover()["clickhouse"](SinkConfig(clickhouse=clickhouse))
+    sink = discover()["clickhouse"].create(SinkConfig(clickhouse=clickhouse))
     assert isinstance(sink, ClickHouseSink)
     sink.setup(catalog)
     yield sink
@@ -58,7 +58,7 @@ def clickhouse_sink(clickhouse: ClickHouseConnection, catalog: Catalog) -> Itera
 
 @pytest.fixture(scope="session")
 def redis_sink(redis_connection: RedisConnection, catalog: Catalog) -> Iterator[RedisSink]:
-    sink = discover()["redis"](SinkConfig(redis=redis_connection))
+    sink = discover()["redis"].create(SinkConfig(redis=redis_connection))
     assert isinstance(sink, RedisSink)
     sink.setup(catalog)
     yield sink

@@ -40,7 +40,7 @@ def test_sinks_are_found_by_their_files() -> None:
 
 def test_a_sink_without_its_connection_says_which_one_is_missing() -> None:
     with pytest.raises(SinkError, match="ClickHouse connection"):
-        discover()["clickhouse"](SinkConfig())
+        discover()["clickhouse"].create(SinkConfig())
 
 
 def test_migrating_twice_does_nothing_the_second_time(empty_clickhouse: ClickHouseConnection, catalog: Catalog) -> None:

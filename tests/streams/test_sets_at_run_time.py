@@ -192,7 +192,6 @@ class Ledger:
     entries: list[tuple[str, ...]] = field(default_factory=list)
     records: Counter[tuple[str, str, tuple[str, ...]]] = field(default_factory=Counter)
     name: str = "ledger"
-    wants_all_verdicts: bool = False
     _busy: threading.Lock = field(default_factory=threading.Lock)
 
     def setup(self, catalog: Catalog) -> None:

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from schemas.catalog import Catalog
 from schemas.connection import KafkaConnection
 from schemas.topics import GOVERN_GROUP
-from zhida.cli._wiring import api_url
 from zhida.settings import Settings, SettingsError
 
 _SECONDS = 3.0
@@ -44,8 +43,8 @@ def parts(settings: Settings) -> list[PartStatus]:
         "kafka": lambda: _kafka(settings),
         "redis": lambda: _redis(settings),
         "clickhouse": lambda: _clickhouse(settings),
-        "registry": lambda: _http(settings.registry().url, "/subjects", _registry_login(settings)),
-        "api": lambda: _http(api_url(settings), "/readyz", None, token=settings.api_token()),
+        "registry": lambda: _registry(settings),
+        "api": lambda: _api(settings),
     }
     with ThreadPoolExecutor(len(checks)) as pool:
         return list(pool.map(_checked, checks, checks.values()))
@@ -105,39 +104,38 @@ def _clickhouse(settings: Settings) -> tuple[str, str]:
         if not connection.path.is_dir():
             raise _DownError(str(connection.path), "没有数据目录 no data folder yet")
         return str(connection.path), "嵌入在服务进程中，见 api embedded in the service process, see api"
-    import clickhouse_connect
+    from sinks.base import SinkUnavailable
+    from sinks.clickhouse.engine import open_client, where
 
-    address = f"{connection.host}:{connection.port}"
+    address = where(connection)
     try:
-        client = clickhouse_connect.get_client(
-            host=connection.host,
-            port=connection.port,
-            username=connection.username,
-            password=connection.password,
-            secure=connection.secure,
-            ca_cert=str(connection.ca_file) if connection.ca_file else None,
-            connect_timeout=_SECONDS,
-            send_receive_timeout=_SECONDS,
-        )
-        version = client.server_version
-        client.close()
-    except Exception as error:
-        raise _DownError(address, type(error).__name__) from error
+        client = open_client(connection, seconds=_SECONDS)
+    except SinkUnavailable as error:
+        # The client's own words may be a page long, or quote what the server said.
+        raise _DownError(address, type(error.__cause__ or error).__name__) from error
+    version = client.server_version
+    client.close()
     return address, f"版本 version {version}"
 
 
-def _registry_login(settings: Settings) -> tuple[str, str] | None:
+def _registry(settings: Settings) -> tuple[str, str]:
+    from schemas.registry.client import RegistryClient, RegistryClientError
+
     connection = settings.registry()
-    return (connection.username, connection.password) if connection.username else None
+    try:
+        with RegistryClient(connection, attempts=1, timeout=_SECONDS) as registry:
+            subjects = registry.subjects()
+    except (RegistryClientError, OSError) as error:
+        raise _DownError(connection.url, error) from error
+    return connection.url, f"{len(subjects)} 个主题 subjects"
 
 
-def _http(url: str, path: str, login: tuple[str, str] | None, token: str | None = None) -> tuple[str, str]:
+def _api(settings: Settings) -> tuple[str, str]:
     import httpx
 
-    headers = {"authorization": f"Bearer {token}"} if token else {}
+    url, headers = settings.api_url, {"authorization": f"Bearer {settings.api_token()}"}
     try:
-        with httpx.Client(base_url=url, auth=login, timeout=_SECONDS, trust_env=False) as client:
-            response = client.get(path, headers=headers)
+        response = httpx.get(f"{url}/readyz", headers=headers, timeout=_SECONDS, trust_env=False)
     except (httpx.TransportError, OSError) as error:
         raise _DownError(url, type(error).__name__) from error
     if not response.is_success:

@@ -75,9 +75,7 @@ def connector_wiring(settings: Settings, release: Release | None = None) -> Wiri
 
 def api_url(settings: Settings) -> str:
     """Where the query API answers."""
-    # A server that listens on every interface is reached on this machine.
-    host = "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host  # noqa: S104
-    return f"http://{host}:{settings.api_port}"
+    return settings.api_url
 
 
 def dataset_or_usage_error(catalog: Catalog, code: str) -> Dataset:

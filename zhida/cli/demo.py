@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zhida.cli._console import console, print_json, table
-from zhida.cli._wiring import api_url, load_settings
+from zhida.cli._wiring import load_settings
 from zhida.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _summary(
 
 def _serve(platform: Platform, say: Any, stop_asked: Any) -> None:
     settings = platform.settings
-    say(f"看板 Live page: {api_url(settings)}/live?token={settings.api_token()}")
+    say(f"看板 Live page: {settings.api_url}/live?token={settings.api_token()}")
     say(f"查询 Query: ZHIDA_DATA_DIR={settings.data_dir} zhida subject show <统一社会信用代码 USCC>")
     say("按 Ctrl-C 停止。Ctrl-C stops everything.")
     while not stop_asked():

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from zhida.cli._console import console
-from zhida.cli._wiring import api_url, load_settings
+from zhida.cli._wiring import load_settings
 from zhida.errors import ExitCode
 
 _LOOK_SECONDS = 0.3
@@ -48,7 +48,7 @@ def command(
             settings = platform.settings
             settings.api_token()
             # The token itself does not belong in a log that somebody keeps of this output.
-            say(f"看板 Live page: {api_url(settings)}/live")
+            say(f"看板 Live page: {settings.api_url}/live")
             say(f"登录令牌 Token to sign in with: {settings.data_dir / 'secrets' / 'api.token'}")
             say(f"模式注册中心 Schema registry: {settings.registry().url}")
             say("平台已就绪，按 Ctrl-C 停止。Ready; Ctrl-C stops everything.")

@@ -16,7 +16,7 @@ from schemas.announcements import Announced, Follower
 from schemas.connection import KafkaConnection
 from streams.eviction import clients_of
 from zhida.following import FOLLOWERS_TOPIC
-from zhida.groups import GROUPS
+from zhida.groups import groups
 
 #: Seconds between two questions to the broker who is there.
 _ASK_SECONDS = 1.0
@@ -67,7 +67,7 @@ class FollowerWatch:
     def look(self) -> None:
         """Ask the broker who is there."""
         try:
-            found = asyncio.run(clients_of(self._kafka, GROUPS))
+            found = asyncio.run(clients_of(self._kafka, groups()))
         except KafkaError:
             # A cluster without any consumer yet has nobody to coordinate groups; any other trouble shows as silence.
             return

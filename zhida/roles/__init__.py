@@ -38,7 +38,20 @@ FIXED_ROLES = ("registry", "govern", "api")
 
 def role_names() -> list[str]:
     """Every role that this installation knows."""
-    return [*FIXED_ROLES, *(f"sink-{name}" for name in sorted(discover()))]
+    return [*FIXED_ROLES, *_sink_roles()]
+
+
+def service_roles(settings: Settings) -> list[str]:
+    """The roles of a whole platform beside govern, in the order in which they start.
+
+    Where another registry is named, ours is not among them.
+    """
+    registry = [] if settings.registry_url else ["registry"]
+    return [*registry, *_sink_roles(), "api"]
+
+
+def _sink_roles() -> list[str]:
+    return [f"sink-{name}" for name in sorted(discover())]
 
 
 def find_role(name: str) -> Role:
