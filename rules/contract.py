@@ -28,12 +28,15 @@ def contract_rule_set(rules: DatasetRules) -> dict[str, Any]:
 
     A broken reject rule stops the record in the client (``onFailure`` ERROR), a suspect one does not (NONE). ``params``
     hold the rule's id, field, dimension, severity and messages under ``zhida.*``.
+    Rules that make no verdicts are left out.
     """
-    return {"domainRules": [_contract_rule(rule, rules.dataset) for rule in rules.rules]}
+    return {"domainRules": [_contract_rule(rule, rules.dataset) for rule in rules.active]}
 
 
 def said_in_cel(rule: Rule, dataset: Dataset) -> Said | None:
     """The rule in CEL, true of every record that does not break it; None when CEL has no words for it."""
+    if rule.effective is not None:  # it has none for today
+        return None
     check = rule.check.cel(dataset.by_name[rule.field], dataset)
     conditions = [condition.cel(dataset.by_name[name]) for name, condition in rule.when.items()]
     if rule.condition is not None:

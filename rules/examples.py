@@ -49,6 +49,8 @@ def _value_of(value: Any, field: DatasetField) -> Any:
 
 def run_examples(rules: DatasetRules, context: JudgeContext) -> Iterator[tuple[Rule, str, str]]:
     """Judge every example of every rule by row and by column; yield the rule, ``pass``/``fail`` and what is wrong."""
+    # A draft has examples too, and a rule whose day has not come.
+    rules = rules.in_force()
     examples = [
         (rule, expected, number, example)
         for rule in rules.rules
@@ -129,7 +131,8 @@ def _lint_dataset(rules: DatasetRules, source: Source, context: JudgeContext) ->
                 yield source.problem(("rules", index), f"{rule.id}: no examples under {key!r}")
     for rule, key, wrong in run_examples(rules, context):
         yield source.problem(("rules", places[rule.id], key), f"{rule.id}: {wrong}")
-    checked = {(rule.field, rule.kind) for rule in rules.rules if not rule.when}
+    always = (rule for rule in rules.active if not rule.when and rule.effective is None)
+    checked = {(rule.field, rule.kind) for rule in always}
     for field in rules.dataset.business_fields:
         if field.required and (field.name, "required") not in checked:
             yield source.problem(

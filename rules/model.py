@@ -11,6 +11,7 @@ from rules.checks import kinds
 from rules.checks.base import Check, JudgeContext
 from rules.conditions import Condition, ConditionExpression
 from rules.errors import suggest
+from rules.lifecycle import Effective, Status
 from schemas.catalog import Dataset, DatasetField
 from schemas.verdict import Severity
 
@@ -32,6 +33,10 @@ class Rule(BaseModel):
     zh: str = Field(min_length=4)
     en: str = Field(min_length=4)
     basis: str = ""
+    status: Status = "active"
+    #: Who answers for the rule.
+    owner: str = ""
+    effective: Effective | None = None
     when: dict[str, Condition] = {}
     #: What ``when`` says in a file where it is an expression.
     condition: ConditionExpression | None = None
@@ -79,8 +84,16 @@ class Rule(BaseModel):
         when = {name: condition.resolve(known_field(name, dataset)) for name, condition in self.when.items()}
         condition = None if self.condition is None else self.condition.resolve(dataset)
         check = self.check.resolve(field, dataset)
+        if self.effective is not None:
+            self.effective.resolve(dataset)
         zh, en = _completed(self.zh, self.en, dataset)
         return self.model_copy(update={"check": check, "when": when, "condition": condition, "zh": zh, "en": en})
+
+    def in_force(self) -> Self:
+        """The rule as if it were active, whenever: as its examples are judged."""
+        if self.status == "active" and self.effective is None:
+            return self
+        return self.model_copy(update={"status": "active", "effective": None})
 
     def undecided(self, context: JudgeContext) -> str:
         """What the rule cannot decide on the context's day, so that no record breaks it; "" when there is nothing."""
@@ -88,8 +101,13 @@ class Rule(BaseModel):
         return condition or self.check.undecided(context)
 
     def meaning(self) -> dict[str, Any]:
-        """Everything that can change a verdict or what is said about it: examples are left out."""
-        unset = {"condition"} if self.condition is None else set()
+        """Everything that can change a verdict or what is said about it: examples are left out.
+
+        So are later keys where they are not used: a rule that was there before them means what it meant.
+        """
+        unset = {name for name in ("condition", "effective", "owner") if not getattr(self, name)}
+        if self.status == "active":
+            unset.add("status")
         return self.model_dump(mode="json", exclude={"passes", "fails", *unset})
 
 

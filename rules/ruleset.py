@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,18 @@ import orjson
 import polars as pl
 
 from rules.checks.base import JudgeContext
-from rules.columns import ColumnRules
 from rules.document import RuleDocument
 from rules.errors import RuleError
+from rules.evaluation import Evaluation
 from rules.loader import read_library
 from rules.masking import shown
 from rules.model import LibraryFile, Rule
-from rules.rows import RowFunction, compile_rows
 from schemas.catalog import Catalog, Dataset
-from schemas.verdict import Violation
+from schemas.verdict import Severity, Violation
 
 LIBRARY_DIR = Path(__file__).parent / "library"
+#: Rows that are named of those that break a shadow rule.
+_SAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +36,57 @@ class Judgement:
     suspect: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowCount:
+    """How many records of a batch break a shadow rule, and the first of them by row."""
+
+    rule: str
+    severity: Severity
+    count: int
+    rows: tuple[int, ...]
+
+
 class DatasetRules:
     """The rules of one dataset. Both ways of judging give the same violations, in library order.
 
-    Use an instance from one thread at a time.
+    ``rules`` are all that the library has, whatever their status. Use an instance from one thread at a time.
     """
 
     def __init__(self, dataset: Dataset, rules: tuple[Rule, ...]) -> None:
         self.dataset = dataset
         self.rules = rules
-        self._row: RowFunction = compile_rows(dataset, rules)
-        self._nulls: dict[str, Any] = {field.name: None for field in dataset.fields}
-        self._columns: tuple[JudgeContext, ColumnRules] | None = None
+        self._active = Evaluation(dataset, tuple(rule for rule in rules if rule.status == "active"))
+        shadow = tuple(rule for rule in rules if rule.status == "shadow")
+        self._shadow = Evaluation(dataset, shadow) if shadow else None
+
+    @property
+    def active(self) -> tuple[Rule, ...]:
+        """The rules that make verdicts."""
+        return self._active.rules
+
+    @property
+    def has_shadow(self) -> bool:
+        """True when there are rules that are only counted."""
+        return self._shadow is not None
+
+    def in_force(self) -> DatasetRules:
+        """All rules as if they were active, whenever: as their examples are judged."""
+        rules = tuple(rule.in_force() for rule in self.rules)
+        return self if rules == self.rules else DatasetRules(self.dataset, rules)
 
     def judge_row(self, record: Mapping[str, Any], context: JudgeContext) -> tuple[Violation, ...]:
         """Every rule that *record* breaks; fields that it does not have count as null."""
-        try:
-            broken = self._row(record, context)
-        except KeyError:
-            record = {**self._nulls, **record}
-            broken = self._row(record, context)
-        if broken is None:
-            return ()
-        return tuple(self._violation(number, record[self.rules[number].field]) for number in broken)
+        broken = self._active.row(record, context)
+        return tuple(self._violation(number, record.get(self.active[number].field)) for number in broken)
 
     def judge_columns(self, frame: pl.DataFrame, context: JudgeContext) -> Judgement:
         """Every rule that each row of *frame* (columns as in ``Dataset.polars_schema``) breaks."""
         found: dict[int, list[Violation]] = {}
         rejected: set[int] = set()
-        for broken in self._compiled(context).broken(frame):
+        for broken in self._active.columns(frame, context):
             for row, value in zip(broken.rows, broken.values, strict=True):
                 found.setdefault(row, []).append(self._violation(broken.number, value))
-            if self.rules[broken.number].severity == "reject":
+            if self.active[broken.number].severity == "reject":
                 rejected.update(broken.rows)
         return Judgement(
             {row: tuple(found[row]) for row in sorted(found)},
@@ -74,20 +94,36 @@ class DatasetRules:
             suspect=sorted(found.keys() - rejected),
         )
 
+    def judge_shadow(
+        self, batch: pl.DataFrame | Sequence[Mapping[str, Any]], context: JudgeContext
+    ) -> tuple[ShadowCount, ...]:
+        """What shadow rules would find in *batch*, columns or records, in library order.
+
+        Apart from the verdicts, so that a shadow rule that fails changes none either.
+        """
+        if self._shadow is None:
+            return ()
+        found: dict[int, list[int]] = {}
+        if isinstance(batch, pl.DataFrame):
+            found = {broken.number: broken.rows for broken in self._shadow.columns(batch, context)}
+        else:
+            for row, record in enumerate(batch):
+                for number in self._shadow.row(record, context):
+                    found.setdefault(number, []).append(row)
+        rules = self._shadow.rules
+        return tuple(
+            ShadowCount(rules[number].id, rules[number].severity, len(rows), tuple(rows[:_SAMPLES]))
+            for number, rows in sorted(found.items())
+        )
+
     def undecided(self, context: JudgeContext) -> Iterator[tuple[str, str]]:
         """Each rule that cannot decide everything on the context's day, and what; nothing breaks it there."""
-        for rule in self.rules:
+        for rule in self.active:
             if reason := rule.undecided(context):
                 yield rule.id, reason
 
-    def _compiled(self, context: JudgeContext) -> ColumnRules:
-        """Expressions hold the day and the units, so they are compiled again when one of these changes."""
-        if self._columns is None or self._columns[0] != context:
-            self._columns = (context, ColumnRules(self.dataset, self.rules, context))
-        return self._columns[1]
-
     def _violation(self, number: int, value: Any) -> Violation:
-        rule = self.rules[number]
+        rule = self.active[number]
         pii = self.dataset.by_name[rule.field].pii
         return Violation(rule.id, rule.dimension, rule.severity, rule.field, shown(value, pii), rule.zh, rule.en)
 

@@ -14,6 +14,7 @@ from streams.decoding import UnknownIdsError
 from streams.governing import Governor, Outcome
 from streams.learning import Refused, learn_and_decode
 from streams.outputs import OutputWriter
+from streams.shadow import ShadowTally
 
 #: Batches whose outputs may be on their way at once.
 _IN_FLIGHT = 32
@@ -35,14 +36,16 @@ class GovernAgent:
         governors: Mapping[str, Governor],
         writer: OutputWriter,
         clock: Callable[[], int] = now_ms,
+        shadow: ShadowTally | None = None,
     ) -> None:
-        """*governors* by report topic."""
+        """*governors* by report topic; what their shadow rules find is counted in *shadow*."""
         self._app = app
         self._governors = dict(governors)
         self._judging = asyncio.Lock()
         self._changing = asyncio.Lock()
         self._writer = writer
         self._clock = clock
+        self._shadow = shadow
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._settling: set[asyncio.Task[None]] = set()
         app.agent(batch_topic(app, self._governors), name="govern")(self._run)
@@ -102,6 +105,8 @@ class GovernAgent:
             return
         event.ack()
         self._slots.release()
+        if outcome.shadow is not None and self._shadow is not None:
+            self._shadow.add(outcome, event.value)
         if outcome.quarantined:
             log.warning(
                 "messages quarantined",

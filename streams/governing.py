@@ -6,7 +6,7 @@ Pure: messages and time in, an outcome out. Sending and acknowledging are in ``s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ import polars as pl
 import structlog
 
 from rules.checks.base import JudgeContext
-from rules.ruleset import RuleSet
+from rules.ruleset import RuleSet, ShadowCount
 from schemas.assignments import Assignments
 from schemas.catalog import Dataset
 from schemas.units import Units
@@ -69,6 +69,8 @@ class Outcome:
     suspects: dict[int, tuple[Violation, ...]] = field(default_factory=dict)
     feedback: list[Feedback] = field(default_factory=list)
     quarantined: list[Broken] = field(default_factory=list)
+    #: What shadow rules found; ``rows`` are positions. None where the dataset has none.
+    shadow: tuple[ShadowCount, ...] | None = None
 
     def schema_of(self, position: int) -> int:
         """The schema id that the accepted message at *position* was written with."""
@@ -94,6 +96,7 @@ class Governor:
         self._units = units.codes
         self._assignments = assignments
         self._rules = rule_set.dataset(dataset.code)
+        self._has_shadow = self._rules.has_shadow
         self._version = rule_set.version
         self._decoder = BatchDecoder(dataset, codecs, max_record_bytes=max_record_bytes)
         self._context = JudgeContext(today=date.min, units=self._units)
@@ -139,6 +142,8 @@ class Governor:
         told = (self._unreadable(outcome, broken, messages) for broken in outcome.quarantined)
         outcome.feedback += [answer for answer in told if answer is not None]
         outcome.stopped = frozenset(stopped)
+        if self._has_shadow:
+            outcome.shadow = self._judge_shadow(decoded)
         return outcome
 
     def _judge(self, decoded: Decoded, governed_at: int) -> tuple[dict[int, tuple[Violation, ...]], list[Broken]]:
@@ -157,6 +162,16 @@ class Governor:
             # One record that a rule cannot bear must not take its neighbours along.
             log.error("rules failed on columns, judging rows", dataset=self.dataset.code, error=type(error).__name__)
             return self._judge_rows(decoded, decoded.frame.rows(named=True))
+
+    def _judge_shadow(self, decoded: Decoded) -> tuple[ShadowCount, ...]:
+        """What the shadow rules find; one that fails is logged and changes nothing."""
+        batch = decoded.records if decoded.frame is None else decoded.frame
+        try:
+            found = self._rules.judge_shadow(batch, self._context)
+        except (Exception, pl.exceptions.PanicException) as error:
+            log.error("shadow rules failed, not counted", dataset=self.dataset.code, error=type(error).__name__)
+            return ()
+        return tuple(replace(one, rows=tuple(decoded.positions[row] for row in one.rows)) for one in found)
 
     def _judge_rows(
         self, decoded: Decoded, records: Sequence[dict[str, Any]]

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -44,6 +44,7 @@ class Following:
         self._lock = threading.Lock()
         self._follower = Follower(kafka, (RULES_TOPIC, RELEASES_TOPIC), self._told)
         self._producer: Producer | None = None
+        self._said: dict[str, dict[str, Any]] = {}
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -143,10 +144,16 @@ class Following:
             "broken": self._broken(),
             "at": int(self._now() * 1000),
         }
-        self._send(client, orjson.dumps(state))
+        self.add(client, **state)
+
+    def add(self, client: str, **more: Any) -> None:
+        """Tell *more* beside what was told of the role, from now on."""
+        said = self._said[client] = self._said.get(client, {}) | more
+        self._send(client, orjson.dumps(said))
 
     def leave(self, client: str) -> None:
         """Take back what was told: the role ends."""
+        self._said.pop(client, None)
         self._send(client, None)
 
     def _send(self, client: str, value: bytes | None) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from rules.checks.base import JudgeContext
-from rules.ruleset import DatasetRules, Judgement, RuleSet
+from rules.document import RuleDocument
+from rules.ruleset import LIBRARY_DIR, DatasetRules, Judgement, RuleSet
 from schemas.assignments import Assignments
 from schemas.catalog import Catalog, Dataset
 from schemas.framing import frame_header
@@ -22,6 +23,7 @@ from schemas.verdict import Violation
 from streams.decoding import CodecCache, UnknownIdsError
 from streams.governing import Governor, Outcome
 from streams.outputs import _accepted, _kept
+from streams.shadow import ShadowTally
 from zhida.sample.generate import NO_FAULTS, generate
 from zhida.sample.message import MessageEncoder, SampleMessage
 
@@ -108,6 +110,10 @@ class Fragile:
         if self._columns_fail:
             raise ValueError("the columns hold something that a rule cannot bear")
         return self._rules.judge_columns(frame, context)
+
+    @property
+    def has_shadow(self) -> bool:
+        return self._rules.has_shadow
 
     def undecided(self, context: JudgeContext) -> Iterator[tuple[str, str]]:
         return self._rules.undecided(context)
@@ -251,3 +257,60 @@ def test_a_governor_that_was_warmed_up_judges_as_one_that_was_not(reports: list[
     warm = _governor()
     warm.warm_up(NOW)
     assert _judge(warm, reports) == _judge(_governor(), reports)
+
+
+#: Every record breaks it.
+_SHADOW = """
+  - {id: administrative_penalty.version.range.far, kind: range, field: version, min: 1000000, status: shadow,
+     dimension: accuracy, severity: reject, zh: "版本号应当更大", en: "a larger version"}
+"""
+
+
+@pytest.fixture(scope="module")
+def with_shadow() -> RuleSet:
+    document = RuleDocument.read(LIBRARY_DIR)
+    name = f"{DATASET.code}.yaml"
+    files = {**document.files, name: document.files[name] + _SHADOW}
+    return RuleSet.from_document(replace(document, files=files), CATALOG)
+
+
+@pytest.mark.parametrize("count", [20, 200], ids=["as rows", "as columns"])
+def test_a_shadow_rule_is_counted_and_changes_no_verdict(
+    reports: list[Report], with_shadow: RuleSet, count: int
+) -> None:
+    plain, counted = _judge(_governor(), reports[:count]), _judge(_governor(rules=with_shadow), reports[:count])
+    assert plain.shadow is None
+    assert counted.shadow is not None
+    (found,) = counted.shadow
+    assert (found.rule, found.count, found.rows) == (f"{DATASET.code}.version.range.far", count, (0, 1, 2, 3, 4))
+    assert counted.rule_set != plain.rule_set
+    assert (counted.stopped, counted.suspects) == (plain.stopped, plain.suspects)
+    assert [replace(answer, rule_set="") for answer in counted.feedback] == [
+        replace(answer, rule_set="") for answer in plain.feedback
+    ]
+    tally = ShadowTally(lambda: NOW)
+    assert tally.snapshot() == {}
+    for _ in range(2):
+        tally.add(counted, reports[:count])
+    said = tally.snapshot()
+    assert (said["rule_set"], said["judged"]) == (counted.rule_set, {DATASET.code: 2 * count})
+    assert said["counts"][found.rule] == {
+        "severity": "reject",
+        "broken": 2 * count,
+        "samples": [f"{TOPIC}-1-{1000 + position}" for position in range(5)],
+    }
+    tally.add(replace(counted, rule_set="another"), reports[:count])
+    assert tally.snapshot()["judged"] == {DATASET.code: count}
+
+
+def test_a_shadow_rule_that_fails_changes_no_verdict_either(
+    reports: list[Report], with_shadow: RuleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("a rule divides by what it should not")
+
+    monkeypatch.setattr(with_shadow.dataset(DATASET.code), "judge_shadow", fail)
+    outcome = _judge(_governor(rules=with_shadow), reports)
+    assert outcome.shadow == ()
+    assert outcome.stopped == _judge(_governor(), reports).stopped
+    assert not outcome.quarantined

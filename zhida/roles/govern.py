@@ -6,6 +6,9 @@ import asyncio
 import os
 import socket
 from contextlib import suppress
+from typing import Any
+
+import structlog
 
 from rules.ruleset import RuleSet
 from schemas.framing import frame_header
@@ -18,10 +21,17 @@ from streams.delivery import BatchProducer, SinglesProducer
 from streams.govern import GovernAgent, now_ms
 from streams.governing import Governor
 from streams.outputs import OutputWriter
+from streams.shadow import ShadowTally
 from streams.topic_admin import FeedbackTopics, TopicAdmin
+from zhida.following import Following
 from zhida.in_force import InForce
 from zhida.roles import RoleContext
 from zhida.settings import Settings
+
+#: Between two reports of what shadow rules have found.
+_SHADOW_SECONDS = 15.0
+
+log = structlog.get_logger("govern")
 
 
 def tuning_of(settings: Settings) -> Tuning:
@@ -66,6 +76,18 @@ class _Governors:
         return made
 
 
+async def _tell_shadow(shadow: ShadowTally, following: Following, client: str) -> None:
+    """Every so often, and only where there is news, one line in the log and an entry for ``zhida rules shadow``."""
+    told: dict[str, Any] = {}
+    while True:
+        await asyncio.sleep(_SHADOW_SECONDS)
+        found = shadow.snapshot()
+        if found != told:
+            told = found
+            log.info("shadow rules", **found)
+            following.add(client, shadow=found)
+
+
 async def run_govern(context: RoleContext) -> None:
     """Judge records until asked to stop."""
     await context.registry_ready.wait()
@@ -86,17 +108,23 @@ async def run_govern(context: RoleContext) -> None:
         frame_header(feedback_id),
     )
     app = build_app(GOVERN_GROUP, kafka, tuning_of(settings), client_id=name)
-    agent = GovernAgent(app, governors, writer)
+    shadow = ShadowTally(now_ms)
+    agent = GovernAgent(app, governors, writer, shadow=shadow)
 
     async def use(newer: InForce) -> None:
         await agent.use(await asyncio.to_thread(build, newer))
 
     await writer.start()
     follow = asyncio.create_task(following.follow("govern", name, in_force, use))
+    counting = asyncio.create_task(_tell_shadow(shadow, following, name))
     try:
         await run_app(app, context.stopping)
     finally:
         follow.cancel()
+        counting.cancel()
+        if last := shadow.snapshot():
+            # The worker's entry goes with it; the log keeps what it has counted.
+            log.info("shadow rules", **last)
         following.leave(name)
         await writer.stop()
         registry.close()
