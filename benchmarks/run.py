@@ -1,4 +1,4 @@
-"""``script/bench``: Zhida beside other ways to do the same job, or its latency at a given rate."""
+"""``script/bench``: Zhida beside other ways to do the same job, its latency at a given rate, or what its rules cost."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from benchmarks.latency import WARM_SECONDS, Latency
 from benchmarks.latency_report import latency_report, text
 from benchmarks.measure import BenchError
 from benchmarks.report import Begun, save, table, throughput_report
+from benchmarks.rules_report import FULL, QUICK, rules_report, rules_text
 from benchmarks.throughput import Sizes, Throughput
 from benchmarks.ways.table import WAYS
 from zhida.platform import start_platform
@@ -47,6 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     side.add_argument("--slow-records", type=int, help=f"records for stock Faust ({_FULL.slow_records:,})")
     side.add_argument("--rounds", type=int, help=f"times that each way is measured ({_FULL.rounds})")
     side.add_argument("--ways", default="", help=f"some of {','.join(way.name for way in WAYS)}")
+    parser.add_argument("--rules", action="store_true", help="CPU of rules, of growing sets, of the Confluent client")
     late = parser.add_argument_group("latency")
     late.add_argument("--latency", action="store_true", help="produce at an even rate and time what comes out")
     late.add_argument("--rate", type=float, default=2000.0, help="records a second (2000)")
@@ -141,18 +143,22 @@ def latency(options: argparse.Namespace, stop_asked: Callable[[], bool]) -> dict
 def main() -> int:
     """Run what the command line asks for; 0 when everything did its job, whatever the figures."""
     options = parse()
+    kind = "rules" if options.rules else "latency" if options.latency else "throughput"
     with stop_signals() as stop_asked:
         try:
             with alone(options.folder):
-                report = latency(options, stop_asked) if options.latency else side_by_side(options, stop_asked)
+                if options.rules:
+                    report = rules_report(QUICK if options.quick else FULL, say)
+                else:
+                    report = latency(options, stop_asked) if options.latency else side_by_side(options, stop_asked)
         except (BenchError, StackError, KafkaException) as error:
             say(f"error: {error}")
             return 130 if isinstance(error, StartInterrupted) else 1
     if report["source_changed_meanwhile"]:
         say("the source was edited during the run: not all processes ran the same code; nothing is kept")
     elif not options.quick and not options.no_save:
-        say(f"kept in {save(report, 'latency' if options.latency else 'throughput')}")
-    shown = text if options.latency else table
+        say(f"kept in {save(report, kind)}")
+    shown = {"rules": rules_text, "latency": text, "throughput": table}[kind]
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() if options.json else shown(report))
     return 0
 

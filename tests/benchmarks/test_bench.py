@@ -59,6 +59,21 @@ def test_latency_times_feedback_and_redis_and_shows_a_histogram(tmp_path: Path) 
     assert report["govern_cores"] > 0
 
 
+def test_rules_are_timed_beside_the_clients_own_executor(tmp_path: Path) -> None:
+    report = bench(tmp_path, "--rules")
+    for code, figures in report["datasets"].items():
+        assert figures["columns_us"] > 0
+        assert figures["rows_us"] > 0
+        assert len(figures["alone_us_by_rule"]) == figures["rules"]
+        client = report["client"][code]
+        assert client["columns_to_client"] > 0
+        assert client["rows_to_client"] > 0
+        assert 0 < client["rules"] <= figures["rules"]
+    assert report["growth"]["sets"].keys() == {"10", "25", "50", "100", "200"}
+    assert report["growth"]["sets"]["10"]["columns_to_least"] == 1
+    assert {"at", "commit", "source", "machine", "versions", "kinds", "rule_set"} <= report.keys()
+
+
 def test_a_second_run_in_the_same_folder_is_refused_and_leaves_the_first_one_alone(tmp_path: Path) -> None:
     kept = tmp_path / "stack" / "in-use"
     kept.parent.mkdir()
