@@ -1,23 +1,24 @@
 """Producers and what they promise: every message handed over is confirmed by all in-sync replicas, or the caller hears
 why.
 
-Two clients, each for what it is good at (docs/decisions/two-producers.md): aiokafka takes whole record batches
-for one partition (accepted records, in order), librdkafka takes single messages for thousands of topics (feedback).
+Both are aiokafka's, for it sends what is ready for all partitions of a broker in one request, where librdkafka sends a
+request a partition (docs/decisions/two-producers.md): :class:`BatchProducer` takes whole record batches for one
+partition (accepted records, in order), :class:`SinglesProducer` a few messages for each of thousands (feedback).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from confluent_kafka import KafkaError, KafkaException, Producer
+from aiokafka.errors import KafkaError
 
 from schemas.connection import KafkaConnection
 
-_POLL_SECONDS = 0.003
 _BATCH_BYTES = 1_000_000
 
 Headers = list[tuple[str, bytes]]
@@ -29,110 +30,29 @@ class DeliveryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """One message for any topic; the partition is chosen by the key. ``timestamp`` in ms, 0 is now."""
+    """One message for any topic. ``timestamp`` in ms, 0 is now; ``place`` counts partitions round and round."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers
     timestamp: int = 0
+    place: int = 0
 
 
-class _Ticket:
-    """Counts the delivery reports of one group of messages."""
+def _turns() -> defaultdict[tuple[str, int], asyncio.Lock]:
+    """Whose turn it is at each partition: a lock wakes those who wait in the order in which they came.
 
-    def __init__(self, count: int, future: asyncio.Future[None]) -> None:
-        self._left = count
-        self._future = future
-
-    def report(self, error: KafkaError | None, message: Any) -> None:
-        if error is not None and not self._future.done():
-            self._future.set_exception(DeliveryError(f"{message.topic()}: {error.str()}"))
-        self._left -= 1
-        if self._left == 0 and not self._future.done():
-            self._future.set_result(None)
+    aiokafka takes one batch a partition at a time. Of many who wait there for it, it wakes all, and those who come away
+    empty-handed lose their patience too early.
+    """
+    return defaultdict(asyncio.Lock)
 
 
-class SinglesProducer:
-    """librdkafka behind asyncio: :meth:`send` returns a future for the whole group."""
-
-    def __init__(self, kafka: KafkaConnection, *, client_id: str, max_message_bytes: int) -> None:
-        self._producer = Producer(
-            kafka.confluent()
-            | {
-                "client.id": client_id,
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 2,
-                "message.max.bytes": max_message_bytes,
-                "queue.buffering.max.kbytes": 1_048_576,
-                "partitioner": "murmur2_random",
-                "delivery.timeout.ms": 60_000,
-                "topic.metadata.propagation.max.ms": 10_000,
-                "log_level": 3,
-            }
-        )
-        self._outstanding = 0
-        self._wake = asyncio.Event()
-        self._poller: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin to serve delivery reports."""
-        self._poller = asyncio.create_task(self._poll(), name="singles-producer")
-
-    async def stop(self) -> None:
-        """Stop serving; what is not confirmed by now was not promised."""
-        if self._poller:
-            self._poller.cancel()
-        await asyncio.to_thread(self._producer.flush, 5)
-
-    async def send(self, messages: Sequence[Single]) -> asyncio.Future[None]:
-        """Hand over *messages*; the future ends when all are confirmed, or with DeliveryError."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        ticket = _Ticket(len(messages), future)
-        for message in messages:
-            await self._produce(message, ticket)
-        self._outstanding += 1
-        future.add_done_callback(self._settled)
-        self._wake.set()
-        return future
-
-    async def _produce(self, message: Single, ticket: _Ticket) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    message.topic,
-                    value=message.value,
-                    key=message.key,
-                    headers=message.headers,
-                    timestamp=message.timestamp,
-                    on_delivery=ticket.report,
-                )
-                return
-            except BufferError:
-                self._producer.poll(0)
-                await asyncio.sleep(_POLL_SECONDS)
-            except KafkaException as error:
-                raise DeliveryError(f"{message.topic}: {error}") from error
-
-    def _settled(self, _: asyncio.Future[None]) -> None:
-        self._outstanding -= 1
-
-    async def _poll(self) -> None:
-        while True:
-            self._producer.poll(0)
-            if self._outstanding:
-                await asyncio.sleep(_POLL_SECONDS)
-            else:
-                self._wake.clear()
-                await self._wake.wait()
-
-
-class BatchProducer:
-    """aiokafka's batch builder: records in order to one partition, one future a batch."""
-
-    def __init__(self, kafka: KafkaConnection, *, client_id: str, max_message_bytes: int) -> None:
-        self._options = kafka.aiokafka() | {
+def _new_producer(kafka: KafkaConnection, client_id: str, max_message_bytes: int) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        **kafka.aiokafka()
+        | {
             "client_id": client_id,
             "acks": "all",
             # Not idempotent: aiokafka keeps one batch a partition in flight, so order holds without it, a retry's
@@ -143,11 +63,82 @@ class BatchProducer:
             "request_timeout_ms": 60_000,
             "linger_ms": 0,
         }
+    )
+
+
+class SinglesProducer:
+    """A few messages for each of many partitions: :meth:`send` returns a future for the whole group."""
+
+    def __init__(self, kafka: KafkaConnection, *, client_id: str, max_message_bytes: int) -> None:
+        self._options = kafka, client_id, max_message_bytes
         self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, int] = {}
+        self._turns = _turns()
+
+    async def start(self, topics: Iterable[str] = ()) -> None:
+        """Connect, and learn at once where the partitions of *topics* are; others are asked for when they come."""
+        self._producer = _new_producer(*self._options)
+        await self._producer.start()
+        if known := set(topics):
+            await self._producer.client.set_topics(known)
+
+    async def stop(self) -> None:
+        """Send what is buffered and disconnect."""
+        if self._producer:
+            await self._producer.stop()
+
+    async def send(self, messages: Sequence[Single]) -> asyncio.Future[None]:
+        """Hand over *messages*; the future ends when all are confirmed, or with DeliveryError."""
+        return asyncio.create_task(self._ship(messages))
+
+    async def _ship(self, messages: Sequence[Single]) -> None:
+        assert self._producer is not None
+        producer = self._producer
+        try:
+            built: dict[tuple[str, int], list[Any]] = {}
+            for message in messages:
+                partition = message.place and message.place % await self._count(message.topic)
+                builders = built.setdefault((message.topic, partition), [])
+                if not builders or not _append(builders[-1], message):
+                    builders.append(producer.create_batch())
+                    _append(builders[-1], message)
+            sent = []
+            for (topic, partition), builders in built.items():
+                async with self._turns[topic, partition]:
+                    for builder in builders:
+                        builder.close()
+                        sent.append(await producer.send_batch(builder, topic, partition=partition))
+            for future in sent:
+                await future
+        except KafkaError as error:
+            raise DeliveryError(f"{type(error).__name__}: {error}") from error
+
+    async def _count(self, topic: str) -> int:
+        assert self._producer is not None
+        if topic not in self._partitions:
+            self._partitions[topic] = len(await self._producer.partitions_for(topic))
+        return self._partitions[topic]
+
+
+def _append(builder: Any, message: Single) -> bool:
+    """False where the builder is full; an empty one takes a message of any size."""
+    taken = builder.append(
+        timestamp=message.timestamp or None, key=message.key, value=message.value, headers=message.headers
+    )
+    return taken is not None
+
+
+class BatchProducer:
+    """aiokafka's batch builder: records in order to one partition, one future a batch."""
+
+    def __init__(self, kafka: KafkaConnection, *, client_id: str, max_message_bytes: int) -> None:
+        self._options = kafka, client_id, max_message_bytes
+        self._producer: AIOKafkaProducer | None = None
+        self._turns = _turns()
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = AIOKafkaProducer(**self._options)
+        self._producer = _new_producer(*self._options)
         await self._producer.start()
 
     async def stop(self) -> None:
@@ -158,19 +149,37 @@ class BatchProducer:
     async def send(
         self, topic: str, partition: int, records: Iterable[tuple[int, bytes | None, bytes | None, Headers]]
     ) -> list[asyncio.Future[Any]]:
-        """Append ``(timestamp ms, key, value, headers)`` in order; each future ends when its batch is confirmed."""
+        """Append ``(timestamp ms, key, value, headers)`` in order; each future ends when its records are confirmed.
+
+        Does not wait for the broker: calls for one partition are sent in the order of the calls. The caller bounds how
+        many it begins before the first are confirmed.
+        """
+        built = self._built(records)
+        return [asyncio.create_task(self._ship(built, topic, partition))] if built else []
+
+    def _built(self, records: Iterable[tuple[int, bytes | None, bytes | None, Headers]]) -> list[Any]:
         assert self._producer is not None
-        producer = self._producer
-        futures: list[asyncio.Future[Any]] = []
-        builder = producer.create_batch()
+        create = self._producer.create_batch
+        builder = create()
         append = builder.append
+        built = [builder]
         for timestamp, key, value, headers in records:
             if append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-                futures.append(await producer.send_batch(builder, topic, partition=partition))
-                builder = producer.create_batch()
+                builder = create()
                 append = builder.append
+                built.append(builder)
                 append(timestamp=timestamp, key=key, value=value, headers=headers)
-        if builder.record_count():
+        for builder in built:
             builder.close()
-            futures.append(await producer.send_batch(builder, topic, partition=partition))
-        return futures
+        return [builder for builder in built if builder.record_count()]
+
+    async def _ship(self, built: list[Any], topic: str, partition: int) -> None:
+        """Hand over record batches in order and wait until all are confirmed.
+
+        aiokafka takes one batch a partition at a time and lets the next one wait until the broker has answered: who
+        judges records must not wait along with it.
+        """
+        assert self._producer is not None
+        async with self._turns[topic, partition]:
+            sent = [await self._producer.send_batch(builder, topic, partition=partition) for builder in built]
+        await asyncio.gather(*sent)

@@ -37,7 +37,7 @@ class OutputWriter:
         """Connect both producers and learn which feedback topics there are."""
         await self._topics.load()
         await self._batches.start()
-        await self._singles.start()
+        await self._singles.start([*self._topics.names(), REJECTED_TOPIC, QUARANTINE_TOPIC])
 
     async def stop(self) -> None:
         """Disconnect both."""
@@ -63,7 +63,7 @@ class OutputWriter:
             if feedback.unit:
                 yield Single(feedback_topic(feedback.unit), key, value, [])
             if feedback.verdict == "rejected":
-                yield Single(REJECTED_TOPIC, key, value, [])
+                yield Single(REJECTED_TOPIC, key, value, [], place=outcome.partition)
 
 
 def _prefix(outcome: Outcome, verdict: Verdict, schema_id: int) -> bytes:
@@ -114,7 +114,7 @@ def _quarantined(outcome: Outcome, messages: Sequence[Any]) -> Iterator[Single]:
             (DETAIL_HEADER, broken.detail.encode()),
         ]
         headers += _kept(message.headers)
-        yield Single(QUARANTINE_TOPIC, message.key, message.value, headers, message.timestamp)
+        yield Single(QUARANTINE_TOPIC, message.key, message.value, headers, message.timestamp, outcome.partition)
 
 
 def _kept(headers: Sequence[tuple[str, bytes]]) -> Headers:

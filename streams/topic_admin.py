@@ -119,6 +119,10 @@ class FeedbackTopics:
         prefix = feedback_topic("")
         self._known |= {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
 
+    def names(self) -> list[str]:
+        """The feedback topics that are known to exist."""
+        return [feedback_topic(unit) for unit in self._known]
+
     async def ensure(self, units: set[str]) -> None:
         """Return when the feedback topics of *units* exist."""
         if units <= self._known:
