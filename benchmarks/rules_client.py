@@ -45,7 +45,7 @@ def client_cost(rules: DatasetRules, source: Records, few: int, seconds: float) 
     Raises BenchError when they do not agree on every record.
     """
     contract = {rule["params"]["zhida.rule"]: rule for rule in contract_rule_set(rules)["domainRules"]}
-    said = tuple(rule for rule in rules.rules if contract[rule.id]["type"] == "CEL")
+    said = tuple(rule for rule in rules.active if contract[rule.id]["type"] == "CEL")
     same, context = DatasetRules(rules.dataset, said), source.context(rules.dataset.code)
     records = [record_of_all(record, rules) for record in spoiled(rules, source.valid(rules))]
     client, sent = Client([contract[rule.id] for rule in said]), records[:few]

@@ -48,21 +48,22 @@ def dataset_cost(rules: DatasetRules, source: Records, rows: int, seconds: float
     faulty = pl.DataFrame(spoiled(rules, records), schema=schema)
     columns = _columns_us(rules, frame, context, seconds)
     alone = {
-        rule.id: _columns_us(DatasetRules(rules.dataset, (rule,)), frame, context, seconds / 10) for rule in rules.rules
+        rule.id: _columns_us(DatasetRules(rules.dataset, (rule,)), frame, context, seconds / 10)
+        for rule in rules.active
     }
     by_row = _rows_us(rules, records, context, seconds)
     return {
         "fields": len(rules.dataset.fields),
-        "rules": len(rules.rules),
+        "rules": len(rules.active),
         "rows_with_violations": {
             "clean": len(rules.judge_columns(frame, context).violations),
             "faulty": len(rules.judge_columns(faulty, context).violations),
         },
         "columns_us": columns,
-        "columns_us_a_rule": columns / len(rules.rules),
+        "columns_us_a_rule": columns / len(rules.active),
         "columns_faulty_us": _columns_us(rules, faulty, context, seconds),
         "rows_us": by_row,
-        "rows_us_a_rule": by_row / len(rules.rules),
+        "rows_us_a_rule": by_row / len(rules.active),
         "rows_to_columns": by_row / columns,
         "columns_us_by_batch": {
             str(size): _columns_us(rules, frame[:size], context, seconds) for size in _BATCHES if size <= rows
@@ -86,7 +87,7 @@ def growth(rules: DatasetRules, source: Records, seconds: float) -> dict[str, An
     """The cost of sets of 10 to 200 rules, the dataset's own over and over; the smallest set is the measure."""
     records, context = source.valid(rules), source.context(rules.dataset.code)
     frame = pl.DataFrame(records, schema=rules.dataset.polars_schema)
-    sets = {size: DatasetRules(rules.dataset, repeated(rules.rules, size)) for size in GROWTH}
+    sets = {size: DatasetRules(rules.dataset, repeated(rules.active, size)) for size in GROWTH}
     columns: dict[int, list[float]] = {size: [] for size in sets}
     by_row: dict[int, list[float]] = {size: [] for size in sets}
     for _ in range(_GROWTH_ROUNDS):  # sets take turns, so that drift hits all alike

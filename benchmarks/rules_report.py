@@ -36,7 +36,7 @@ def rules_report(sizes: RuleSizes, say: Callable[[str], None]) -> dict[str, Any]
     chosen = list(rule_set)[: sizes.datasets]
     datasets, client = {}, {}
     for rules in chosen:
-        say(f"{rules.dataset.code}: {len(rules.rules)} rules")
+        say(f"{rules.dataset.code}: {len(rules.active)} rules")
         datasets[rules.dataset.code] = dataset_cost(rules, source, sizes.rows, sizes.seconds)
         client[rules.dataset.code] = client_cost(rules, source, sizes.client_records, sizes.seconds)
     say(f"sets of rules of {GROWN}")
@@ -52,7 +52,7 @@ def rules_report(sizes: RuleSizes, say: Callable[[str], None]) -> dict[str, Any]
             "clock": "CPU of all threads, the best of several runs; the client's once over its records",
         },
         "datasets": datasets,
-        "kinds": cost_by_kind([rule for rules in chosen for rule in rules.rules], alone),
+        "kinds": cost_by_kind([rule for rules in chosen for rule in rules.active], alone),
         "growth": growth(rule_set.dataset(GROWN), source, sizes.seconds),
         "client": client,
     }

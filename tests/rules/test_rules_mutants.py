@@ -35,7 +35,7 @@ def test_examples_notice_nine_of_ten_changes_to_a_rule(capsys: pytest.CaptureFix
 
 def test_the_parts_of_a_rule_judge_as_the_rule_does() -> None:
     context = RULES.examples.context()
-    for rules in RULES:
+    for rules in (found.in_force() for found in RULES):
         for rule in rules.rules:
             # Nothing is noticed where nothing is changed.
             judge = rule_terms(rules.dataset, rule).compile()
