@@ -14,8 +14,9 @@ from sinks.indicators import DEADLINE_KIND
 
 #: China has one time zone and no summer time.
 _CHINA = timedelta(hours=8)
-#: Not the limits of the live page: this reads history. Two at most run at a time (``dashboards.quality``).
-_LIMITS = "SETTINGS max_threads = 2, max_execution_time = 60, log_queries = 0"
+#: Not the limits of the live page: this reads history. Two run at a time (``dashboards.quality``), and what is
+#: too large must fail before it takes the memory of the process, which is the sinks' too where the engine is embedded.
+_LIMITS = "SETTINGS max_threads = 2, max_execution_time = 50, max_memory_usage = 2000000000, log_queries = 0"
 
 _AT = "toUnixTimestamp64Milli(least(reported_at, governed_at))"
 _DAY = "toInt32(intDiv(at + 28800000, 86400000))"
