@@ -10,7 +10,7 @@ from zhida.in_force import InForce
 
 
 class TimedDatasets:
-    """Codes of the datasets with a rule of kind ``workday_deadline``, by the rules in force. For several threads.
+    """Codes of the datasets with an active rule of kind ``workday_deadline`` in force. For several threads.
 
     The rules are read when somebody asks, once a rule set: most services never need to, and it takes about a second.
     """
@@ -30,7 +30,7 @@ class TimedDatasets:
             if found.numbers != self._numbers:
                 rules = RuleSet.from_document(found.rules, found.release.catalog)
                 self._codes = frozenset(
-                    one.dataset.code for one in rules if any(rule.kind == DEADLINE_KIND for rule in one.rules)
+                    one.dataset.code for one in rules if any(rule.kind == DEADLINE_KIND for rule in one.active)
                 )
                 self._numbers = found.numbers
             return self._codes

@@ -12,7 +12,7 @@ from zhida.in_force import InForce
 from zhida.timed import TimedDatasets
 
 
-def test_timeliness_is_measured_where_the_rules_in_force_have_a_deadline() -> None:
+def test_timeliness_is_measured_where_the_rules_in_force_have_an_active_deadline() -> None:
     release = Release(Catalog.load(), Regions.load(), Units.load(), Assignments((), {}))
     now = InForce(release, RuleDocument.read(LIBRARY_DIR))
     timed = TimedDatasets(lambda: now)
@@ -20,10 +20,9 @@ def test_timeliness_is_measured_where_the_rules_in_force_have_a_deadline() -> No
     assert {"administrative_licence", "administrative_penalty"} <= first
     assert timed() is first
     files = dict(now.rules.files)
-    files["administrative_penalty.yaml"] = (
-        files["administrative_penalty.yaml"]
-        .replace("kind: workday_deadline", "kind: not_future")
-        .replace("CF_JDRQ.workday_deadline", "CF_JDRQ.not_future.again")
+    text = files["administrative_penalty.yaml"]
+    files["administrative_penalty.yaml"] = text.replace(
+        "    kind: workday_deadline\n", "    kind: workday_deadline\n    status: shadow\n"
     )
     now = InForce(release, replace(now.rules, number=now.rules.number + 1, files=files))
     assert timed() == first - {"administrative_penalty"}
