@@ -97,7 +97,7 @@ class DatasetRules:
     def judge_shadow(
         self, batch: pl.DataFrame | Sequence[Mapping[str, Any]], context: JudgeContext
     ) -> tuple[ShadowCount, ...]:
-        """What shadow rules would find in *batch*, columns or records, in library order.
+        """What each shadow rule would find in *batch*, columns or records, in library order.
 
         Apart from the verdicts, so that a shadow rule that fails changes none either.
         """
@@ -112,8 +112,8 @@ class DatasetRules:
                     found.setdefault(number, []).append(row)
         rules = self._shadow.rules
         return tuple(
-            ShadowCount(rules[number].id, rules[number].severity, len(rows), tuple(rows[:_SAMPLES]))
-            for number, rows in sorted(found.items())
+            ShadowCount(rule.id, rule.severity, len(rows), tuple(rows[:_SAMPLES]))
+            for rule, rows in ((rule, found.get(number, [])) for number, rule in enumerate(rules))
         )
 
     def undecided(self, context: JudgeContext) -> Iterator[tuple[str, str]]:

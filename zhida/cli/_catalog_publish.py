@@ -1,8 +1,9 @@
-"""``zhida catalog publish``: shows what would change, and with ``--apply`` changes it."""
+"""``zhida catalog publish``: shows what would change, and with ``--apply`` changes it. Rules alone go the same way."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +14,11 @@ from zhida.errors import ExitCode
 from zhida.logging import configure
 
 if TYPE_CHECKING:
+    from schemas.registry.client import RegistryClient
+    from zhida.in_force import Known
     from zhida.publishing.plan import Plan, Step
     from zhida.publishing.run import Outcome
+    from zhida.settings import Settings
 
 _KINDS = {
     "topic": "主题 topic",
@@ -50,11 +54,9 @@ def publish(
     退出码 Exit codes: 0 已完成、无需改变或仅显示计划 done, nothing to do, or only shown; 1 不能发布或未完成 refused or
     incomplete; 3 有部分不可达 something does not answer.
     """
-    from schemas.registry.client import RegistryClient
     from zhida.in_force import read_known
     from zhida.preparation import files_refused
     from zhida.publishing.plan import make_plan
-    from zhida.publishing.run import Outcome, carry_out
     from zhida.source import FilesError, load_files
 
     began = time.monotonic()
@@ -64,16 +66,40 @@ def publish(
         files = load_files(settings)
     except FilesError as error:
         raise files_refused(error) from error
-    kafka = settings.kafka()
-    known = read_known(kafka)
+    known = read_known(settings.kafka())
+
+    def plan(registry: RegistryClient) -> Plan:
+        return make_plan(settings, files, known, registry, now_ms(), allow_removal=allow_removal)
+
+    run_plan(settings, known, plan, apply=apply, wait=wait, json=json, began=began)
+
+
+def run_plan(
+    settings: Settings,
+    known: Known,
+    make: Callable[[RegistryClient], Plan],
+    *,
+    apply: bool,
+    wait: float,
+    json: bool,
+    began: float,
+) -> None:
+    """Show the plan that *make* makes and, with *apply*, carry it out; raises typer.Exit when it is not all done.
+
+    *began* is what ``time.monotonic`` said at the start of the command.
+    """
+    from schemas.registry.client import RegistryClient
+    from zhida.publishing.run import Outcome, carry_out
+
     with RegistryClient(settings.registry()) as registry:
-        plan = make_plan(settings, files, known, registry, now_ms(), allow_removal=allow_removal)
+        plan = make(registry)
         outcome = Outcome(left=list(plan.steps))
         carried_out = apply and bool(plan.steps) and not plan.refused
         if not json:
             _show_plan(plan, known.broken, full=not carried_out)
         if carried_out:
-            outcome = carry_out(plan, kafka, patience=wait, report=lambda step: None if json else _show_done(step))
+            report = _silent if json else _show_done
+            outcome = carry_out(plan, settings.kafka(), patience=wait, report=report)
     seconds = time.monotonic() - began
     if json:
         print_json(_as_json(plan, outcome, known.broken, seconds, carried_out=carried_out))
@@ -81,6 +107,10 @@ def publish(
         _show_result(plan, outcome, seconds, carried_out=carried_out)
     if plan.refused or not outcome.ok:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _silent(step: Step) -> None:
+    """For programs, which are told at the end."""
 
 
 def _show_plan(plan: Plan, broken: dict[str, str], *, full: bool) -> None:

@@ -1,4 +1,4 @@
-"""治理规则库：检查、运行样例、查看。The rule library: lint, test, show."""
+"""治理规则库：检查、样例、查看、比较、发布、回退。The rule library: lint, test, show, diff, publish, rollback."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zhida.cli._console import console, print_json, table
+from zhida.cli._rules_publish import diff, publish, rollback, shadow
 from zhida.cli._wiring import dataset_or_usage_error, today_in_china
 from zhida.errors import ExitCode, UserError
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from rules.ruleset import RuleSet
 
 app = typer.Typer()
+app.command()(diff)
+app.command()(publish)
+app.command()(rollback)
+app.command()(shadow)
 
 _Folder = Annotated[
     Path | None, typer.Option("--folder", help="规则文件所在目录（默认随平台发布的规则库）。Where the rule files are.")
@@ -25,6 +30,8 @@ _Folder = Annotated[
 _Json = Annotated[bool, typer.Option("--json", help="输出 JSON。As JSON.")]
 
 _SEVERITIES = {"reject": ("退回 reject", "red"), "suspect": ("疑问 suspect", "yellow")}
+
+_STATUSES = {"draft": "草稿 draft", "shadow": "试运行 shadow", "retired": "停用 retired"}
 
 
 @app.command()
@@ -123,6 +130,8 @@ def show(
     for rule in rules.rules:
         severity, colour = _SEVERITIES[rule.severity]
         details = "; ".join(f"{name} {value}" for name, value in _details(rule).items())
+        if rule.status != "active":
+            severity, colour = f"{severity}\n{_STATUSES[rule.status]}", "dim"
         shown.add_row(rule.id.partition(".")[2], severity, rule.dimension, details, rule.zh, style=colour)
     console().print(shown)
 
@@ -147,12 +156,17 @@ def _show_all(rule_set: RuleSet, json: bool) -> None:
 
 def _as_json(rule: Rule) -> dict[str, Any]:
     own = rule.model_dump(mode="json", include={"id", "kind", "field", "dimension", "severity", "zh", "en", "basis"})
+    own["status"] = rule.status
     return {**own, **_details(rule)}
 
 
 def _details(rule: Rule) -> dict[str, Any]:
     """Conditions and parameters as they are in force, what the catalog has added included."""
     parameters: dict[str, Any] = rule.check.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    if rule.effective is not None:
+        parameters["effective"] = rule.effective.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if rule.owner:
+        parameters["owner"] = rule.owner
     if rule.condition is not None:
         return {"when": rule.condition.text, **parameters}
     if not rule.when:
