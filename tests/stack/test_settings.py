@@ -112,6 +112,29 @@ def test_no_secret_is_in_any_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.kafka().password == "hunter2"
 
 
+def test_how_to_get_into_a_registry_elsewhere_reaches_the_connection(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hunter2-hunter2\n")
+    settings = Settings.load(
+        registry_url="https://registry.example", registry_token_file="token", registry_ca_file="/ca.pem"
+    )
+    registry = settings.registry()
+    assert (registry.url, registry.token, registry.ca_file) == (
+        "https://registry.example",
+        "hunter2-hunter2",
+        Path("/ca.pem"),
+    )
+    assert "hunter2" not in repr(registry)
+    for wrong in (
+        {"registry_ca_file": "/ca.pem"},
+        {"registry_url": "http://registry.example", "registry_ca_file": "/ca.pem"},
+        {"registry_username": "u", "registry_token": "t"},
+    ):
+        with pytest.raises(SettingsError, match="ZHIDA_REGISTRY_"):
+            Settings.load(**wrong)
+    with pytest.raises(SettingsError, match="ZHIDA_REGISTRY_TOKEN"):
+        Settings.load(registry_token="in two").registry()
+
+
 def test_kafka_tls_and_sasl_reach_the_connection(tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("from-file\n")
     kafka = Settings.load(
