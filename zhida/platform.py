@@ -20,7 +20,7 @@ from schemas.registry.client import RegistryClient, RegistryClientError
 from schemas.verdict import FEEDBACK_SUBJECT
 from streams.eviction import evict
 from zhida.groups import groups
-from zhida.preparation import create_topics, ensure_in_force
+from zhida.preparation import create_topics, ensure_in_force, register_in_force
 from zhida.roles import service_roles
 from zhida.settings import Settings
 from zhida.stack import RunningStack, start_stack
@@ -181,6 +181,9 @@ def _start_processes(
         _forget_stores(settings, platform.report)
     in_force = ensure_in_force(settings, platform.report)
     create_topics(settings, units, in_force.release.catalog)
+    if settings.registry_url:
+        # Nobody else registers anything there; and to start means that it answers and lets us in.
+        register_in_force(settings, in_force, platform.report)
     if real:
         for role in service_roles(settings):
             platform.start_worker(role, [role], _readiness(role, settings, in_force.release.catalog))

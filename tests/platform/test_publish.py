@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,144 +12,33 @@ import httpx
 import pytest
 import redis
 import yaml
+from publisher import MODEL, Publisher, free_port, own_settings, publishing
 from running import until
 from wire import Sent, Wire
 
 from rules.document import RuleDocument
-from rules.ruleset import LIBRARY_DIR
 from schemas.announcements import Announcements
-from schemas.catalog import CATALOG_DIR
-from schemas.registry.client import RegistryClient
 from schemas.release import RELEASES_TOPIC
 from schemas.rowcodec import RowCodec
 from sinks.read import HotCache
-from streams.topic_admin import TopicAdmin
-from zhida.in_force import RULES_TOPIC, InForce, read_known
+from zhida.in_force import RULES_TOPIC, read_known
 from zhida.platform import start_platform
 from zhida.publishing.announce import ConflictError
 from zhida.publishing.followers import FollowerWatch
-from zhida.publishing.plan import Plan, Step, make_plan
-from zhida.publishing.run import Outcome, carry_out
-from zhida.sample.message import SampleMessage
+from zhida.publishing.plan import Step
+from zhida.sample.identifiers import make_uscc
 from zhida.settings import Settings
-from zhida.source import load_files
-from zhida.stack.testing import chosen_stack
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-#: A dataset of the sample that new ones are made after.
-MODEL = "abnormal_operation"
 #: Seconds in which a record must have come all the way; the figure itself is printed.
 GENEROUS = 15.0
 
 
-@dataclass
-class Publisher:
-    """Somebody who edits the files of the catalog in a folder, and publishes them. Each test leaves them published."""
-
-    wire: Wire
-    settings: Settings
-    registry: RegistryClient
-    catalog: Path
-    rules: Path
-
-    def add_dataset(self, code: str) -> None:
-        """A new dataset like MODEL, with its rules and assignments."""
-        for folder in (self.catalog / "datasets", self.catalog / "assignments", self.rules):
-            text = (folder / f"{MODEL}.yaml").read_text(encoding="utf-8")
-            (folder / f"{code}.yaml").write_text(text.replace(MODEL, code), encoding="utf-8")
-        self.raise_number()
-
-    def raise_number(self, to: int | None = None) -> None:
-        """Give the rule library its next number."""
-        path = self.rules / "_library.yaml"
-        number = to or self.in_force().rules.number + 1
-        path.write_text(re.sub(r"(?m)^number: \d+", f"number: {number}", path.read_text("utf-8")), encoding="utf-8")
-
-    def edit(self, code: str, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change a dataset's file."""
-        path = self.catalog / "datasets" / f"{code}.yaml"
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        change(data)
-        path.write_text(yaml.safe_dump(data, allow_unicode=True, sort_keys=False), encoding="utf-8")
-
-    def run(self, *options: str) -> tuple[int, dict[str, Any]]:
-        """Exit code and JSON of ``zhida catalog publish``."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ZHIDA_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "zhida", "catalog", "publish", "--json", *options],
-            env=environment | self.settings.environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.stdout, done.stderr
-        return done.returncode, json.loads(done.stdout)
-
-    def plan(self, *, allow_removal: bool = False) -> Plan:
-        """The plan for the files as they are now."""
-        files, known = load_files(self.settings), read_known(self.wire.kafka)
-        return make_plan(self.settings, files, known, self.registry, 1, allow_removal=allow_removal)
-
-    def carry_out(self, plan: Plan, report: Callable[[Step], None] = lambda _: None) -> Outcome:
-        return carry_out(plan, self.wire.kafka, patience=60, report=report)
-
-    def publish(self) -> Plan:
-        """Publish the files as they are; returns the plan that was carried out."""
-        plan = self.plan()
-        assert not plan.refused
-        outcome = self.carry_out(plan)
-        assert outcome.ok, (outcome.failed, outcome.error, outcome.late)
-        return plan
-
-    def in_force(self) -> InForce:
-        found = read_known(self.wire.kafka).in_force()
-        assert found is not None
-        return found
-
-    def state(self) -> dict[str, Any]:
-        """All that a publish can change."""
-        admin = TopicAdmin(self.wire.kafka, replication=1)
-        known = read_known(self.wire.kafka)
-        names = sorted(name for name in admin.names() if name.startswith("zhida."))
-        versions = {subject: self.registry.latest(subject) for subject in self.registry.subjects()}
-        return {
-            "topics": admin.describe(names),
-            "subjects": versions,
-            "announced": (known.highest_release, known.highest_rules),
-        }
-
-
 @pytest.fixture(scope="module")
 def publisher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
-    folder = tmp_path_factory.mktemp("publish")
-    for name in ("datasets", "extensions", "assignments", "data"):
-        shutil.copytree(CATALOG_DIR / name, folder / "catalog" / name)
-    shutil.copytree(LIBRARY_DIR, folder / "rules")
-    settings = Settings.load(
-        data_dir=folder / "var",
-        registry_port=_free_port(),
-        api_port=_free_port(),
-        catalog_dir=folder / "catalog",
-        rules_dir=folder / "rules",
-        # The embedded broker takes half of it for each change of topics.
-        govern_session_timeout_s=3.0,
-    )
-    with (
-        start_platform(settings, real=chosen_stack() == "real", report=print) as platform,
-        RegistryClient(platform.settings.registry()) as registry,
-    ):
-        yield Publisher(Wire(platform), platform.settings, registry, folder / "catalog", folder / "rules")
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _with_uscc(wire: Wire, count: int) -> list[SampleMessage]:
-    """Sound records of MODEL whose subject has a unified social credit code."""
-    return [message for message in wire.sound(20, MODEL) if message.record and message.record["TYSHXYDM"]][:count]
+    settings = own_settings(tmp_path_factory.mktemp("publish"), registry_port=free_port())
+    with publishing(settings) as running:
+        yield running
 
 
 class Reporter:
@@ -191,7 +72,7 @@ def test_a_new_dataset_takes_records_the_moment_it_is_published_and_no_other_rec
     wire = publisher.wire
     code = "wholly_new"
     publisher.add_dataset(code)
-    sound, faulty = _with_uscc(wire, 2)
+    sound, faulty = publisher.records(2)
     with Reporter(wire) as reporter:
         until(lambda: len(reporter.sent) > 50, 20, "records flow")
         began = time.monotonic()
@@ -250,6 +131,27 @@ def _wait_stored(publisher: Publisher, code: str, subject: str) -> None:
             return any(found["dataset"] == code and "LRYY" in found["labels"] for found in datasets)
 
         until(stored, GENEROUS, "the record is in ClickHouse")
+
+
+def test_a_unit_that_is_added_and_published_may_report_and_before_is_told_whom_to_ask(publisher: Publisher) -> None:
+    wire = publisher.wire
+    new = make_uscc("1", "2", "320100", "01999993")
+    (message,) = publisher.records(1)
+    assert message.record is not None
+    latest = publisher.registry.latest(wire.catalog[MODEL].subject_name)
+    codec = RowCodec(publisher.in_force().release.catalog[MODEL], latest.id, latest.schema)
+    pair = (f"{new}|{message.record['record_id']}".encode(), codec.encode(message.record | {"unit": new}))
+    (early,) = wire.send([pair], dataset=MODEL, linger_ms=0)
+    wire.wait_judged([early])
+    (reason,) = wire.rejected()[early.place].violations
+    assert reason.rule == f"{MODEL}.unit.known_unit"
+    assert "联系省信用中心登记" in reason.message_zh
+    added, _ = publisher.command("unit", "add", new, "南京市示例中心", "--region", "320100", "--line", "市场监管")
+    published, report = publisher.run("--apply")
+    assert (added, published) == (0, 0), report
+    (late,) = wire.send([pair], dataset=MODEL, linger_ms=0)
+    wire.wait_judged([late])
+    assert late.place in wire.accepted(wire.catalog[MODEL])
 
 
 def test_publishing_the_same_files_again_changes_nothing(publisher: Publisher) -> None:
@@ -374,7 +276,7 @@ def test_a_field_that_is_published_is_stored_from_the_first_record_on(publisher:
     wire.catalog = publisher.in_force().release.catalog
     dataset = wire.catalog[MODEL]
     latest = publisher.registry.latest(dataset.subject_name)
-    (message,) = _with_uscc(wire, 1)
+    (message,) = publisher.records(1)
     assert message.record is not None
     value = RowCodec(dataset, latest.id, latest.schema).encode(message.record | {"XINZENG": "有"})
     wire.send([(message.key, value)], dataset=MODEL, linger_ms=0)
@@ -424,8 +326,8 @@ def test_a_later_start_goes_by_what_was_published_and_says_that_the_files_differ
     settings = publisher.settings
     own = Settings.load(
         data_dir=tmp_path / "var",
-        registry_port=_free_port(),
-        api_port=_free_port(),
+        registry_port=free_port(),
+        api_port=free_port(),
         catalog_dir=settings.catalog_dir,
         rules_dir=settings.rules_dir,
     )

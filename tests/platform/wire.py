@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from schemas.assignments import Assignments
 from schemas.catalog import Catalog, Dataset
-from schemas.topics import GOVERN_GROUP, QUARANTINE_TOPIC, VERDICT_HEADER, feedback_topic
+from schemas.topics import GOVERN_GROUP, QUARANTINE_TOPIC, REJECTED_TOPIC, VERDICT_HEADER, feedback_topic
 from schemas.units import Regions, Units
 from schemas.verdict import Feedback, decode_feedback, parse_verdict_prefix
 from zhida.lag import committed_and_end
@@ -141,7 +141,14 @@ class Wire:
 
     def feedback(self, unit: str) -> dict[Place, Feedback]:
         """What a unit was told, by the place of the record."""
-        read = [decode_feedback(message.value() or b"") for message in self.read(feedback_topic(unit))]
+        return self._told(feedback_topic(unit))
+
+    def rejected(self) -> dict[Place, Feedback]:
+        """What was said of every rejected record, also of those whose unit is not registered."""
+        return self._told(REJECTED_TOPIC)
+
+    def _told(self, topic: str) -> dict[Place, Feedback]:
+        read = [decode_feedback(message.value() or b"") for message in self.read(topic)]
         return {(item.source_topic, item.source_partition, item.source_offset): item for item in read}
 
     def read(self, topic: str) -> list[Message]:
