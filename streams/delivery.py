@@ -40,19 +40,15 @@ class Single:
     place: int = 0
 
 
-def _turns() -> defaultdict[tuple[str, int], asyncio.Lock]:
-    """Whose turn it is at each partition: a lock wakes those who wait in the order in which they came.
+class _Sender:
+    """An aiokafka producer that takes batches for one partition in turn.
 
     aiokafka takes one batch a partition at a time. Of many who wait there for it, it wakes all, and those who come away
-    empty-handed lose their patience too early.
+    empty-handed lose their patience too early: so they queue here, at a lock, which wakes them as they came.
     """
-    return defaultdict(asyncio.Lock)
 
-
-def _new_producer(kafka: KafkaConnection, client_id: str, max_message_bytes: int) -> AIOKafkaProducer:
-    return AIOKafkaProducer(
-        **kafka.aiokafka()
-        | {
+    def __init__(self, kafka: KafkaConnection, *, client_id: str, max_message_bytes: int) -> None:
+        self._options = kafka.aiokafka() | {
             "client_id": client_id,
             "acks": "all",
             # Not idempotent: aiokafka keeps one batch a partition in flight, so order holds without it, a retry's
@@ -63,58 +59,68 @@ def _new_producer(kafka: KafkaConnection, client_id: str, max_message_bytes: int
             "request_timeout_ms": 60_000,
             "linger_ms": 0,
         }
-    )
+        self._connected: AIOKafkaProducer | None = None
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    @property
+    def _producer(self) -> AIOKafkaProducer:
+        assert self._connected is not None, "not started"
+        return self._connected
 
-class SinglesProducer:
-    """A few messages for each of many partitions: :meth:`send` returns a future for the whole group."""
-
-    def __init__(self, kafka: KafkaConnection, *, client_id: str, max_message_bytes: int) -> None:
-        self._options = kafka, client_id, max_message_bytes
-        self._producer: AIOKafkaProducer | None = None
-        self._partitions: dict[str, int] = {}
-        self._turns = _turns()
-
-    async def start(self, topics: Iterable[str] = ()) -> None:
-        """Connect, and learn at once where the partitions of *topics* are; others are asked for when they come."""
-        self._producer = _new_producer(*self._options)
-        await self._producer.start()
-        if known := set(topics):
-            await self._producer.client.set_topics(known)
+    async def _connect(self) -> None:
+        self._connected = AIOKafkaProducer(**self._options)
+        await self._connected.start()
 
     async def stop(self) -> None:
         """Send what is buffered and disconnect."""
-        if self._producer:
-            await self._producer.stop()
+        if self._connected:
+            await self._connected.stop()
+
+    async def _hand_over(self, builders: Iterable[Any], topic: str, partition: int) -> list[asyncio.Future[Any]]:
+        """Give *builders* to the producer in order; each future ends when the broker has confirmed its batch."""
+        sent: list[asyncio.Future[Any]] = []
+        async with self._turns[topic, partition]:
+            for builder in builders:
+                builder.close()
+                sent.append(await self._producer.send_batch(builder, topic, partition=partition))
+        return sent
+
+
+class SinglesProducer(_Sender):
+    """A few messages for each of many partitions: :meth:`send` returns a future for the whole group."""
+
+    def __init__(self, kafka: KafkaConnection, *, client_id: str, max_message_bytes: int) -> None:
+        super().__init__(kafka, client_id=client_id, max_message_bytes=max_message_bytes)
+        self._partitions: dict[str, int] = {}
+
+    async def start(self, topics: Iterable[str] = ()) -> None:
+        """Connect, and learn at once where the partitions of *topics* are; others are asked for when they come."""
+        await self._connect()
+        if known := set(topics):
+            await self._producer.client.set_topics(known)
 
     async def send(self, messages: Sequence[Single]) -> asyncio.Future[None]:
         """Hand over *messages*; the future ends when all are confirmed, or with DeliveryError."""
         return asyncio.create_task(self._ship(messages))
 
     async def _ship(self, messages: Sequence[Single]) -> None:
-        assert self._producer is not None
-        producer = self._producer
         try:
             built: dict[tuple[str, int], list[Any]] = {}
             for message in messages:
                 partition = message.place and message.place % await self._count(message.topic)
                 builders = built.setdefault((message.topic, partition), [])
                 if not builders or not _append(builders[-1], message):
-                    builders.append(producer.create_batch())
+                    builders.append(self._producer.create_batch())
                     _append(builders[-1], message)
-            sent = []
+            sent: list[asyncio.Future[Any]] = []
             for (topic, partition), builders in built.items():
-                async with self._turns[topic, partition]:
-                    for builder in builders:
-                        builder.close()
-                        sent.append(await producer.send_batch(builder, topic, partition=partition))
+                sent += await self._hand_over(builders, topic, partition)
             for future in sent:
                 await future
         except KafkaError as error:
             raise DeliveryError(f"{type(error).__name__}: {error}") from error
 
     async def _count(self, topic: str) -> int:
-        assert self._producer is not None
         if topic not in self._partitions:
             self._partitions[topic] = len(await self._producer.partitions_for(topic))
         return self._partitions[topic]
@@ -128,23 +134,12 @@ def _append(builder: Any, message: Single) -> bool:
     return taken is not None
 
 
-class BatchProducer:
+class BatchProducer(_Sender):
     """aiokafka's batch builder: records in order to one partition, one future a batch."""
-
-    def __init__(self, kafka: KafkaConnection, *, client_id: str, max_message_bytes: int) -> None:
-        self._options = kafka, client_id, max_message_bytes
-        self._producer: AIOKafkaProducer | None = None
-        self._turns = _turns()
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = _new_producer(*self._options)
-        await self._producer.start()
-
-    async def stop(self) -> None:
-        """Send what is buffered and disconnect."""
-        if self._producer:
-            await self._producer.stop()
+        await self._connect()
 
     async def send(
         self, topic: str, partition: int, records: Iterable[tuple[int, bytes | None, bytes | None, Headers]]
@@ -158,7 +153,6 @@ class BatchProducer:
         return [asyncio.create_task(self._ship(built, topic, partition))] if built else []
 
     def _built(self, records: Iterable[tuple[int, bytes | None, bytes | None, Headers]]) -> list[Any]:
-        assert self._producer is not None
         create = self._producer.create_batch
         builder = create()
         append = builder.append
@@ -169,8 +163,6 @@ class BatchProducer:
                 append = builder.append
                 built.append(builder)
                 append(timestamp=timestamp, key=key, value=value, headers=headers)
-        for builder in built:
-            builder.close()
         return [builder for builder in built if builder.record_count()]
 
     async def _ship(self, built: list[Any], topic: str, partition: int) -> None:
@@ -179,7 +171,4 @@ class BatchProducer:
         aiokafka takes one batch a partition at a time and lets the next one wait until the broker has answered: who
         judges records must not wait along with it.
         """
-        assert self._producer is not None
-        async with self._turns[topic, partition]:
-            sent = [await self._producer.send_batch(builder, topic, partition=partition) for builder in built]
-        await asyncio.gather(*sent)
+        await asyncio.gather(*await self._hand_over(built, topic, partition))
