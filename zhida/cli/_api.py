@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zhida.cli._wiring import api_url, load_settings
+from zhida.cli._wiring import load_settings
 from zhida.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def ask(
     import httpx
 
     settings = load_settings()
-    url = api_url(settings)
+    url = settings.api_url
     headers = {b"authorization": f"Bearer {settings.api_token()}".encode()}
     if purpose:
         headers[b"x-zhida-purpose"] = purpose.encode()

@@ -73,11 +73,6 @@ def connector_wiring(settings: Settings, release: Release | None = None) -> Wiri
     return Wiring(settings.kafka(), registry, release.catalog, release.units, now_ms)
 
 
-def api_url(settings: Settings) -> str:
-    """Where the query API answers."""
-    return settings.api_url
-
-
 def dataset_or_usage_error(catalog: Catalog, code: str) -> Dataset:
     """The dataset; raises UserError that names the nearest one."""
     import difflib
