@@ -31,6 +31,20 @@ VERDICT_COLUMNS = pl.Schema(
 )
 
 
+#: What a store keeps of a record's verdict beside the record itself.
+STORED_VERDICT_COLUMNS = (
+    "city",
+    "verdict",
+    "rule_set",
+    "schema_id",
+    "source_topic",
+    "source_partition",
+    "source_offset",
+    "reported_at",
+    "governed_at",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class GovernedBatch:
     """Judged messages in stream order.

@@ -12,29 +12,11 @@ from typing import cast
 
 import polars as pl
 
-from schemas.batch import VERDICT_COLUMNS, GovernedBatch
+from schemas.batch import STORED_VERDICT_COLUMNS, VERDICT_COLUMNS, GovernedBatch
 from schemas.catalog import ENVELOPE_NAMES, Dataset
 
 #: What a stored record has beside its catalog columns; also the names that a business field must not have.
-STORED_META = pl.Schema(
-    {
-        "subject": pl.String(),
-        **{
-            name: VERDICT_COLUMNS[name]
-            for name in (
-                "city",
-                "verdict",
-                "rule_set",
-                "schema_id",
-                "source_topic",
-                "source_partition",
-                "source_offset",
-                "reported_at",
-                "governed_at",
-            )
-        },
-    }
-)
+STORED_META = pl.Schema({"subject": pl.String(), **{name: VERDICT_COLUMNS[name] for name in STORED_VERDICT_COLUMNS}})
 _FROM_VERDICTS = [name for name in STORED_META if name != "subject"]
 
 _MOMENT = pl.Datetime("ms", "UTC")

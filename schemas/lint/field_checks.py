@@ -5,27 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from schemas.batch import STORED_VERDICT_COLUMNS
 from schemas.catalog import ENVELOPE_NAMES, DatasetField
 from schemas.documents import Document, Location, Problem
 from schemas.names import normalise
 
 #: Columns that stores have beside those of the catalog.
-STORE_NAMES = frozenset(
-    {
-        "subject",
-        "city",
-        "verdict",
-        "rule_set",
-        "schema_id",
-        "source_topic",
-        "source_partition",
-        "source_offset",
-        "reported_at",
-        "governed_at",
-        "is_deleted",
-        "ordering",
-    }
-)
+STORE_NAMES = frozenset({"subject", *STORED_VERDICT_COLUMNS, "is_deleted", "ordering"})
 RESERVED_PREFIX = "zhida_"
 MAX_LENGTH = 20_000
 MAX_VALUES = 300
