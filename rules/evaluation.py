@@ -25,6 +25,7 @@ class Evaluation:
         self.rules = rules
         self._row: RowFunction = compile_rows(dataset, rules)
         self._nulls: dict[str, Any] = {field.name: None for field in dataset.fields}
+        self._nulls |= {asked.name: None for rule in rules if (asked := rule.asks) is not None}
         self._columns: tuple[JudgeContext, ColumnRules] | None = None
         self._timed = {number for number, rule in enumerate(rules) if rule.effective is not None}
 

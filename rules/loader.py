@@ -65,7 +65,7 @@ def read_library(
             if path.stem not in catalog:
                 known = ", ".join(dataset.code for dataset in catalog)
                 raise RuleError([f"{path}:1: no dataset {path.stem!r} in the catalog, which has: {known}"])
-            rules[path.stem] = read_rules(path, catalog[path.stem], text)
+            rules[path.stem] = read_rules(path, catalog[path.stem], catalog, text)
         except RuleError as error:
             problems.extend(error.problems)
     if problems:
@@ -73,8 +73,8 @@ def read_library(
     return library, rules
 
 
-def read_rules(path: Path, dataset: Dataset, text: str | None = None) -> tuple[Rule, ...]:
-    """The rules of one file, verified against *dataset*; raises RuleError with every fault in the file."""
+def read_rules(path: Path, dataset: Dataset, catalog: Catalog, text: str | None = None) -> tuple[Rule, ...]:
+    """The rules of one file, verified against *catalog*; raises RuleError with every fault in the file."""
     source = Source(path, text)
     file = source.validate(RuleFile)
     problems = []
@@ -89,7 +89,7 @@ def read_rules(path: Path, dataset: Dataset, text: str | None = None) -> tuple[R
             problems.append(source.problem(("rules", index, "id"), f"id {rule.id!r} is used twice"))
         seen.add(rule.id)
         try:
-            resolved.append(rule.resolve(dataset))
+            resolved.append(rule.resolve(dataset, catalog))
         except ExpressionError as error:
             problems.append(source.problem(("rules", index, error.key), f"{rule.id}: {error.key}, {error}"))
         except ValueError as error:

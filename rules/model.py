@@ -12,12 +12,15 @@ from rules.checks.base import Check, JudgeContext
 from rules.conditions import Condition, ConditionExpression
 from rules.errors import suggest
 from rules.lifecycle import Effective, Status
-from schemas.catalog import Dataset, DatasetField
+from rules.state.definitions import Distribution, Question
+from schemas.catalog import Catalog, Dataset, DatasetField
 from schemas.verdict import Severity
 
 #: GB/T 36344-2018.
 Dimension = Literal["completeness", "conformity", "accuracy", "consistency", "timeliness"]
 Record = dict[str, Any]
+#: Stands in messages for what the state has found.
+FOUND = "{found}"
 
 
 class Rule(BaseModel):
@@ -72,7 +75,12 @@ class Rule(BaseModel):
         condition = () if self.condition is None else self.condition.fields
         return frozenset({self.field, *self.check.other_fields(), *self.when, *condition})
 
-    def resolve(self, dataset: Dataset) -> Self:
+    @property
+    def asks(self) -> Question | Distribution | None:
+        """What the state has to be asked before the rule can be judged; None when the record alone decides."""
+        return self.check.asks()
+
+    def resolve(self, dataset: Dataset, catalog: Catalog) -> Self:
         """The rule verified against and completed from the catalog; raises ValueError with a reason."""
         prefix = f"{dataset.code}.{self.field}.{self.kind}"
         if self.id != prefix and not self.id.startswith(f"{prefix}."):
@@ -83,7 +91,9 @@ class Rule(BaseModel):
             raise ValueError(f"{self.kind} is for fields of type {types}; {self.field} is of type {field.type}")
         when = {name: condition.resolve(known_field(name, dataset)) for name, condition in self.when.items()}
         condition = None if self.condition is None else self.condition.resolve(dataset)
-        check = self.check.resolve(field, dataset)
+        check = self.check.resolve(field, dataset).connect(catalog)
+        if self.severity == "reject" and check.asks() is not None:
+            raise ValueError(f"{self.kind} looks at other records, which may change: its severity must be suspect")
         if self.effective is not None:
             self.effective.resolve(dataset)
         zh, en = _completed(self.zh, self.en, dataset)

@@ -29,7 +29,7 @@ DELETED = "deleted"
 
 def compile_rows(dataset: Dataset, rules: tuple[Rule, ...]) -> RowFunction:
     """One function for all *rules*. A record must hold every field that they read."""
-    read = sorted({DELETED}.union(*(rule.reads for rule in rules)))
+    read = sorted({DELETED}.union(*(_read(rule) for rule in rules)))
     names = _names(read)
     names.constants["fields"] = itemgetter(*read, DELETED)  # of one name alone it would return the bare value
     lines = [
@@ -113,7 +113,7 @@ class RuleTerms:
 
 def rule_terms(dataset: Dataset, rule: Rule) -> RuleTerms:
     """The parts of *rule*."""
-    read = tuple(sorted({DELETED, rule.field, *rule.reads}))
+    read = tuple(sorted({DELETED, *_read(rule)}))
     names = _names(read)
     terms = _terms(dataset, rule, names)
     return RuleTerms(read, tuple(terms), names.constants, f"<rule {rule.id}>")
@@ -133,6 +133,12 @@ def _terms(dataset: Dataset, rule: Rule, names: RowNames) -> list[Term]:
     if not rule.check.checks_deleted:
         terms.append(Term(f"not {names.local(DELETED)}", "guard"))
     return terms
+
+
+def _read(rule: Rule) -> frozenset[str]:
+    """What the record must hold: fields, and what was found when the state was asked."""
+    asked = rule.asks
+    return rule.reads if asked is None else rule.reads | {asked.name}
 
 
 def _names(fields: Sequence[str]) -> RowNames:

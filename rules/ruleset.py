@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -18,11 +19,14 @@ from rules.errors import RuleError
 from rules.evaluation import Evaluation
 from rules.loader import read_library
 from rules.masking import shown
-from rules.model import LibraryFile, Rule
+from rules.model import FOUND, LibraryFile, Rule
+from rules.state.definitions import Distribution, Question, StatePlan
 from schemas.catalog import Catalog, Dataset
 from schemas.verdict import Severity, Violation
 
 LIBRARY_DIR = Path(__file__).parent / "library"
+#: What the state has found for a question.
+Found = tuple[str, ...]
 #: Rows that are named of those that break a shadow rule.
 _SAMPLES = 5
 
@@ -55,19 +59,19 @@ class DatasetRules:
     def __init__(self, dataset: Dataset, rules: tuple[Rule, ...]) -> None:
         self.dataset = dataset
         self.rules = rules
-        self._active = Evaluation(dataset, tuple(rule for rule in rules if rule.status == "active"))
-        shadow = tuple(rule for rule in rules if rule.status == "shadow")
-        self._shadow = Evaluation(dataset, shadow) if shadow else None
-
-    @property
-    def active(self) -> tuple[Rule, ...]:
-        """The rules that make verdicts."""
-        return self._active.rules
+        #: The rules that make verdicts, and those that are only counted.
+        self.active = tuple(rule for rule in rules if rule.status == "active")
+        self.shadow = tuple(rule for rule in rules if rule.status == "shadow")
+        self._single = Evaluation(dataset, _by_state(self.active, False))
+        self._stateful = Evaluation(dataset, _by_state(self.active, True))
+        self._shadow_single = Evaluation(dataset, _by_state(self.shadow, False))
+        self._shadow_stateful = Evaluation(dataset, _by_state(self.shadow, True))
+        self._places = {rule.id: place for place, rule in enumerate(rules)}
 
     @property
     def has_shadow(self) -> bool:
         """True when there are rules that are only counted."""
-        return self._shadow is not None
+        return bool(self.shadow)
 
     def in_force(self) -> DatasetRules:
         """All rules as if they were active, whenever: as their examples are judged."""
@@ -75,18 +79,38 @@ class DatasetRules:
         return self if rules == self.rules else DatasetRules(self.dataset, rules)
 
     def judge_row(self, record: Mapping[str, Any], context: JudgeContext) -> tuple[Violation, ...]:
-        """Every rule that *record* breaks; fields that it does not have count as null."""
-        broken = self._active.row(record, context)
-        return tuple(self._violation(number, record.get(self.active[number].field)) for number in broken)
+        """Every rule that *record* breaks; fields that it does not have count as null.
+
+        Of rules that ask the state, those for which the record carries an answer (:meth:`judge_answers`).
+        """
+        broken = self._single.row(record, context)
+        rules = self._single.rules
+        return tuple(self._violation(rules[number], record.get(rules[number].field)) for number in broken)
+
+    def judge_answers(
+        self, record: Mapping[str, Any], answers: Mapping[str, Found], context: JudgeContext
+    ) -> tuple[Violation, ...]:
+        """Every rule that asks the state and that *record* breaks, as it was answered: what was found, by question."""
+        broken = self._stateful.row({**record, **answers}, context)
+        rules = (self._stateful.rules[number] for number in broken)
+        return tuple(self._violation(rule, record.get(rule.field), answers) for rule in rules)
+
+    def in_order(self, *found: tuple[Violation, ...]) -> tuple[Violation, ...]:
+        """Violations of one record together, in library order."""
+        return tuple(sorted((one for some in found for one in some), key=lambda one: self._places[one.rule]))
 
     def judge_columns(self, frame: pl.DataFrame, context: JudgeContext) -> Judgement:
-        """Every rule that each row of *frame* (columns as in ``Dataset.polars_schema``) breaks."""
+        """Every rule that each row of *frame* (columns as in ``Dataset.polars_schema``) breaks.
+
+        Those that ask the state are judged by :meth:`judge_answers`, where it has found something.
+        """
         found: dict[int, list[Violation]] = {}
         rejected: set[int] = set()
-        for broken in self._active.columns(frame, context):
+        for broken in self._single.columns(frame, context):
+            rule = self._single.rules[broken.number]
             for row, value in zip(broken.rows, broken.values, strict=True):
-                found.setdefault(row, []).append(self._violation(broken.number, value))
-            if self.active[broken.number].severity == "reject":
+                found.setdefault(row, []).append(self._violation(rule, value))
+            if rule.severity == "reject":
                 rejected.update(broken.rows)
         return Judgement(
             {row: tuple(found[row]) for row in sorted(found)},
@@ -95,26 +119,30 @@ class DatasetRules:
         )
 
     def judge_shadow(
-        self, batch: pl.DataFrame | Sequence[Mapping[str, Any]], context: JudgeContext
+        self,
+        batch: pl.DataFrame | Sequence[Mapping[str, Any]],
+        context: JudgeContext,
+        answered: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Found]]] = MappingProxyType({}),
     ) -> tuple[ShadowCount, ...]:
         """What each shadow rule would find in *batch*, columns or records, in library order.
 
-        Apart from the verdicts, so that a shadow rule that fails changes none either.
+        *answered* are the records, by row, for which the state has found something, with what it was. Apart from the
+        verdicts, so that a shadow rule that fails changes none either.
         """
-        if self._shadow is None:
-            return ()
-        found: dict[int, list[int]] = {}
+        found: dict[str, list[int]] = {rule.id: [] for rule in self.shadow}
+        single = self._shadow_single
         if isinstance(batch, pl.DataFrame):
-            found = {broken.number: broken.rows for broken in self._shadow.columns(batch, context)}
+            for broken in single.columns(batch, context):
+                found[single.rules[broken.number].id] = broken.rows
         else:
             for row, record in enumerate(batch):
-                for number in self._shadow.row(record, context):
-                    found.setdefault(number, []).append(row)
-        rules = self._shadow.rules
-        return tuple(
-            ShadowCount(rule.id, rule.severity, len(rows), tuple(rows[:_SAMPLES]))
-            for rule, rows in ((rule, found.get(number, [])) for number, rule in enumerate(rules))
-        )
+                for number in single.row(record, context):
+                    found[single.rules[number].id].append(row)
+        for row, (record, answers) in sorted(answered.items()):
+            for number in self._shadow_stateful.row({**record, **answers}, context):
+                found[self._shadow_stateful.rules[number].id].append(row)
+        counted = ((rule, found[rule.id]) for rule in self.shadow)
+        return tuple(ShadowCount(rule.id, rule.severity, len(rows), tuple(rows[:_SAMPLES])) for rule, rows in counted)
 
     def undecided(self, context: JudgeContext) -> Iterator[tuple[str, str]]:
         """Each rule that cannot decide everything on the context's day, and what; nothing breaks it there."""
@@ -122,10 +150,17 @@ class DatasetRules:
             if reason := rule.undecided(context):
                 yield rule.id, reason
 
-    def _violation(self, number: int, value: Any) -> Violation:
-        rule = self.active[number]
+    def _violation(self, rule: Rule, value: Any, answers: Mapping[str, Found] = MappingProxyType({})) -> Violation:
         pii = self.dataset.by_name[rule.field].pii
-        return Violation(rule.id, rule.dimension, rule.severity, rule.field, shown(value, pii), rule.zh, rule.en)
+        zh, en = rule.zh, rule.en
+        if (asked := rule.asks) is not None:
+            told = rule.check.told(answers.get(asked.name) or ())
+            zh, en = zh.replace(FOUND, told), en.replace(FOUND, told)
+        return Violation(rule.id, rule.dimension, rule.severity, rule.field, shown(value, pii), zh, en)
+
+
+def _by_state(rules: tuple[Rule, ...], stateful: bool) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if (rule.asks is not None) is stateful)
 
 
 class RuleSet:
@@ -135,6 +170,7 @@ class RuleSet:
         self.number = library.number
         self.examples = library.examples
         self._datasets = {code: DatasetRules(catalog[code], found) for code, found in rules.items()}
+        self._plans = state_plans(self._datasets.values())
 
     @classmethod
     def load(cls, catalog: Catalog, folder: Path = LIBRARY_DIR) -> RuleSet:
@@ -162,8 +198,35 @@ class RuleSet:
         except KeyError:
             raise RuleError([f"the library has no rules for dataset {code!r}: add rules/library/{code}.yaml"]) from None
 
+    def plan(self, code: str) -> StatePlan:
+        """What the state is told and asked about the records of a dataset; raises RuleError as :meth:`dataset` does."""
+        return self._plans[self.dataset(code).dataset.code]
+
     def __iter__(self) -> Iterator[DatasetRules]:
         return iter(self._datasets.values())
 
     def __len__(self) -> int:
         return sum(len(dataset.rules) for dataset in self)
+
+
+def state_plans(every: Iterable[DatasetRules]) -> dict[str, StatePlan]:
+    """The plan of each dataset: indexes are kept where the records are, for the rules of whatever dataset asks."""
+    parts = {rules.dataset.code: rules for rules in every}
+    asked = {code: _asked(rules.active) | _asked(rules.shadow) for code, rules in parts.items()}
+    indexes = {one.index for some in asked.values() for one in some if isinstance(one, Question)}
+    plans = {}
+    for code, rules in parts.items():
+        questions = [one for one in asked[code] if isinstance(one, Question)]
+        plans[code] = StatePlan(
+            rules.dataset,
+            tuple(sorted((index for index in indexes if index.dataset == code), key=lambda index: index.id)),
+            tuple(questions),
+            tuple(one for one in asked[code] if isinstance(one, Distribution)),
+            frozenset(one for one in _asked(rules.active) if isinstance(one, Question)),
+        )
+    return plans
+
+
+def _asked(rules: tuple[Rule, ...]) -> dict[Question | Distribution, None]:
+    """Each once, in library order."""
+    return dict.fromkeys(asked for rule in rules if (asked := rule.asks) is not None)

@@ -1,8 +1,7 @@
 """Batches as the sinks write them: one frame a dataset, and records as JSON, all columnar.
 
-Two messages of one record with the same version are ordered by where they stand in the report topic, and the earlier
-one stays: a unit that sends a record twice changes nothing by it. :func:`order_key` is that order as text; the
-ClickHouse tables have it as a number. So every sink ends in the same state in whatever order messages reach it.
+Records are ordered as ``schemas.ordering`` says; the ClickHouse tables have that order as a number. So every sink ends
+in the same state in whatever order messages reach it.
 """
 
 from __future__ import annotations
@@ -24,11 +23,6 @@ _MOMENT = pl.Datetime("ms", "UTC")
 #: beyond it a whole insert fails. Integers of Avro and Kafka reach further, and a hostile one must not stop a sink.
 _DAYS = (-25_567, 120_529)
 _MOMENTS = (_DAYS[0] * 86_400_000, (_DAYS[1] + 1) * 86_400_000 - 1)
-
-_OFFSET_MAX = 2**63 - 1
-_VERSION_BIAS = 2**63
-#: Characters of :func:`order_key`.
-ORDER_WIDTH = 39
 
 
 def storable(column: pl.Series) -> pl.Series:
@@ -88,18 +82,6 @@ def all_verdicts(batches: Sequence[GovernedBatch]) -> pl.DataFrame:
     if not frames:
         return VERDICT_COLUMNS.to_frame()
     return _storable(frames)
-
-
-def order_key() -> pl.Expr:
-    """ORDER_WIDTH digits: the greater ones are the current record's. Version first, then the earlier source offset."""
-    version = (pl.col("version").cast(pl.Int128) + _VERSION_BIAS).cast(pl.String).str.zfill(20)
-    offset = (_OFFSET_MAX - pl.col("source_offset")).cast(pl.String).str.zfill(19)
-    return pl.concat_str(version, offset)
-
-
-def order_text(version: int, source_offset: int) -> str:
-    """:func:`order_key` of one record."""
-    return f"{version + _VERSION_BIAS:020d}{_OFFSET_MAX - source_offset:019d}"
 
 
 def identity(dataset: str) -> pl.Expr:

@@ -80,7 +80,8 @@ class Counts(Protocol):
 class Question:
     """Indicators of the days *first* to *last* in China, grouped *by*; "" is every dataset, every region.
 
-    *region* is a province, city or county, with all that lies below it.
+    *region* is a province, city or county, with all that lies below it; with *own* only the units of its own level,
+    those that stand under it where its parts are listed.
     """
 
     by: Grouping
@@ -88,6 +89,7 @@ class Question:
     last: date
     dataset: str = ""
     region: str = ""
+    own: bool = False
 
     @property
     def days(self) -> int:
@@ -222,12 +224,14 @@ def _answered(due: pl.DataFrame, reports: pl.DataFrame) -> pl.DataFrame:
 def _places(question: Question, release: Release) -> pl.DataFrame:
     """Units that the question is about, with city and county."""
     regions = release.regions
-    rows = [
-        (unit.code, _city(unit, regions), unit.region)
-        for unit in release.units
-        if not question.region or question.region in regions.path(unit.region)
-    ]
+    rows = [(unit.code, _city(unit, regions), unit.region) for unit in release.units if _asked(question, unit, regions)]
     return pl.DataFrame(rows, schema={"unit": pl.String, "city": pl.String, "county": pl.String}, orient="row")
+
+
+def _asked(question: Question, unit: Unit, regions: Regions) -> bool:
+    if question.own:
+        return question.region == unit.region
+    return not question.region or question.region in regions.path(unit.region)
 
 
 def _city(unit: Unit, regions: Regions) -> str:

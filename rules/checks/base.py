@@ -10,6 +10,9 @@ A check says what fails twice:
 
 Unless ``sees_blank`` is set a check is only asked about values that are there: null and blank strings pass before it is
 asked (in :meth:`screen` a blank may count either way).
+
+A :class:`StatefulCheck` looks at more than the record: it asks the state (``rules/state``), and the record carries the
+answer, under the question's name, to its row test. It has no screen: records without an answer do not break it.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from rules.cel import Said
+from rules.state.definitions import Distribution, Question
 from rules.strings import Mask, StringColumn
-from schemas.catalog import Dataset, DatasetField
+from schemas.catalog import Catalog, Dataset, DatasetField
 
 #: What stands for a batch: an expression over its frame, or a function of the rule's own column.
 Screen = pl.Expr | Callable[[StringColumn], Mask]
@@ -81,6 +85,10 @@ class Check(BaseModel):
         """The check with its parameters completed and verified for *field*; raises ValueError with a reason."""
         return self
 
+    def connect(self, catalog: Catalog) -> Self:
+        """The resolved check, verified against other datasets; raises ValueError with a reason."""
+        return self
+
     def other_fields(self) -> tuple[str, ...]:
         """Fields beside the rule's own that the check reads."""
         return ()
@@ -93,6 +101,14 @@ class Check(BaseModel):
         """Source of an expression that is true when the value in ``names.local(field.name)`` fails."""
         raise NotImplementedError
 
+    def asks(self) -> Question | Distribution | None:
+        """What the state has to be asked, once the check is resolved; None when the record alone decides."""
+        return None
+
+    def told(self, found: tuple[str, ...]) -> str:
+        """What was found, as it is said in messages."""
+        return "、".join(dict.fromkeys(found))
+
     def undecided(self, context: JudgeContext) -> str:
         """What the check cannot decide on the context's day, for want of a calendar; "" when there is nothing."""
         return ""
@@ -103,3 +119,19 @@ class Check(BaseModel):
         Unless ``sees_blank`` is set the value is there when it is asked for.
         """
         return None
+
+
+class StatefulCheck(Check):
+    """A check that asks about other records. Its rules are suspects: what other records say may change tomorrow."""
+
+    def asks(self) -> Question | Distribution:
+        """What the state has to be asked."""
+        raise NotImplementedError
+
+    def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
+        """Nothing: what the state finds is the screen."""
+        return pl.lit(False)
+
+    def row(self, field: DatasetField, names: RowNames) -> str:
+        """Something was found."""
+        return f"{names.local(self.asks().name)} is not None"

@@ -15,7 +15,8 @@ from typing import Any
 import redis
 
 from schemas.connection import RedisConnection
-from sinks.columns import join_identity, order_text, split_identity
+from schemas.ordering import order_text
+from sinks.columns import join_identity, split_identity
 from sinks.models import MovedRecord, StoredRecord, sort_key
 from sinks.payload import decode, encode
 from sinks.redis.client import APPLY, COMPLETE, NONE_KEY, SUBJECT_KEY, Script, explained, key, open_client

@@ -8,8 +8,9 @@ import redis
 from schemas.batch import GovernedBatch
 from schemas.catalog import Catalog, Dataset
 from schemas.connection import RedisConnection
+from schemas.ordering import order_key
 from sinks.base import SinkError
-from sinks.columns import identity, order_key, payload, records_by_dataset
+from sinks.columns import identity, payload, records_by_dataset
 from sinks.redis.client import APPLY, Script, explained, open_client
 
 #: A call holds the server for about 2 ms at this size: readers wait no longer than that.

@@ -1,0 +1,133 @@
+"""The state in a few dictionaries: what ``streams/state`` does in Redis, plainly. Rules' examples are judged by it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import polars as pl
+
+from rules.state.definitions import CLEARED_BY, Distribution, Event, Question, Replies, StatePlan, Texts
+from rules.state.texts import bucket_end
+
+#: Of those who hold a key, so many of the newest are asked for their value.
+NEWEST = 8
+#: Partition and offset of a message, by report topic.
+Place = tuple[str, int, int]
+
+
+@dataclass(slots=True)
+class _Held:
+    """What a record holds in one index; ``key`` is "" while it holds nothing."""
+
+    order: str
+    key: str
+    value: str
+
+
+@dataclass(slots=True)
+class MemoryState:
+    """Satisfies ``StateSource``. ``due`` gathers the messages that have to be judged again."""
+
+    #: Index id, key -> identity -> (when it came, value); in the order in which they came.
+    _holders: dict[tuple[str, str], dict[str, tuple[int, str]]] = field(default_factory=lambda: defaultdict(dict))
+    #: Index id, identity -> what it holds.
+    _held: dict[tuple[str, str], _Held] = field(default_factory=dict)
+    #: Index id, event, key -> identity -> message.
+    _waiting: dict[tuple[str, Event, str], dict[str, Place]] = field(default_factory=lambda: defaultdict(dict))
+    _histograms: dict[tuple[str, date], Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    _came: int = 0
+    due: set[Place] = field(default_factory=set)
+
+    def ask(self, plan: StatePlan, topic: str, partition: int, texts: Texts, *, write: bool = True) -> Replies:
+        """See ``StateSource``."""
+        found: dict[int, dict[int, tuple[str, ...]]] = {}
+        stale: set[int] = set()
+        for row, (identity, order, offset, *rest) in enumerate(
+            texts.rows() if isinstance(texts, pl.DataFrame) else texts
+        ):
+            pairs = list(zip(rest[::2], rest[1::2], strict=True))
+            entries, asked = pairs[: len(plan.indexes)], pairs[len(plan.indexes) :]
+            held = [self._held.get((index.id, identity)) for index in plan.indexes]
+            if any(before and before.order > order for before in held):
+                # Nothing that an older version says is so any more.
+                stale.add(row)
+                continue
+            if write:
+                for index, (key, value), before in zip(plan.indexes, entries, held, strict=True):
+                    self._tell(index.id, identity, _Held(order, key, value), before)
+            place = (topic, partition, int(offset))
+            for number, (question, (key, value)) in enumerate(zip(plan.questions, asked, strict=True)):
+                answer = self._answer(question, identity, key, value) if key else None
+                if answer is not None:
+                    found.setdefault(row, {})[number] = answer
+                if write and key and question in plan.waiting:
+                    self._wait(question, identity, key, place, flagged=answer is not None)
+        return Replies(found, frozenset(stale))
+
+    def limits(self, distributions: Sequence[Distribution], today: date) -> Mapping[Distribution, float]:
+        """See ``StateSource``."""
+        found = {one: limit_of(one, self._days(one, today)) for one in distributions}
+        return {one: limit for one, limit in found.items() if limit is not None}
+
+    def count(self, distribution: Distribution, today: date, buckets: Mapping[int, int]) -> None:
+        """See ``StateSource``."""
+        self._histograms[distribution.id, today].update(buckets)
+
+    def _days(self, distribution: Distribution, today: date) -> Iterator[Mapping[int, int]]:
+        for back in range(1, distribution.days + 1):
+            yield self._histograms.get((distribution.id, today - timedelta(days=back)), {})
+
+    def _tell(self, index: str, identity: str, now: _Held, before: _Held | None) -> None:
+        self._held[index, identity] = now
+        if before and (before.key, before.value) == (now.key, now.value):
+            return
+        holders = self._holders
+        if before and before.key and before.key != now.key:
+            del holders[index, before.key][identity]
+            self._wake(index, "-", before.key)
+        if now.key:
+            self._came += 1
+            came = holders[index, now.key].get(identity, (self._came, ""))[0]
+            holders[index, now.key][identity] = (came, now.value)
+            self._wake(index, "+", now.key)
+
+    def _answer(self, question: Question, identity: str, key: str, value: str) -> tuple[str, ...] | None:
+        holders = sorted((came, who, said) for who, (came, said) in self._holders[question.index.id, key].items())
+        if question.mode == "known":
+            return None if holders else ()
+        if question.mode == "agrees":
+            newest = [said for _, _, said in holders[-NEWEST:]]
+            return tuple(newest) if holders and value not in newest else None
+        if question.mode == "first":
+            return (holders[0][1],) if holders and holders[0][1] != identity else None
+        others = [who for _, who, _ in holders if who != identity]
+        return (others[0],) if others else None
+
+    def _wait(self, question: Question, identity: str, key: str, place: Place, *, flagged: bool) -> None:
+        if flagged:
+            self._waiting[question.index.id, CLEARED_BY[question.mode], key][identity] = place
+        elif question.mode == "clear":
+            # Not only what comes after the other record has to agree with it.
+            self._waiting[question.index.id, "+", key][identity] = place
+
+    def _wake(self, index: str, event: Event, key: str) -> None:
+        self.due.update(self._waiting.pop((index, event, key), {}).values())
+
+
+def limit_of(distribution: Distribution, days: Iterator[Mapping[int, int]]) -> float | None:
+    """Beyond what a number is unusual, by the histograms of *days*; None where there are too few."""
+    together: Counter[int] = Counter()
+    for histogram in days:
+        together.update(histogram)
+    total = together.total()
+    if total < max(distribution.least, 1):
+        return None
+    needed = distribution.quantile * total
+    for number in sorted(together):
+        needed -= together[number]
+        if needed <= 0:
+            break
+    return bucket_end(number) * distribution.times
