@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 import structlog
 
+from rules.state.definitions import Distribution, StateSource
 from streams.app import MicroBatchApp, batch_topic
 from streams.decoding import UnknownIdsError
-from streams.governing import Governor, Outcome
+from streams.governing import Governor, Outcome, Prepared
 from streams.learning import Refused, learn_and_decode
 from streams.outputs import OutputWriter
 from streams.shadow import ShadowTally
+from streams.state.errors import StateUnavailable
+from streams.stateful import Answers
 
 #: Batches whose outputs may be on their way at once.
 _IN_FLIGHT = 32
+#: Records up to which the state is asked without a thread: for so few it answers sooner than one could be found.
+_AT_ONCE = 100
+_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 log = structlog.get_logger("govern")
 
@@ -37,8 +45,12 @@ class GovernAgent:
         writer: OutputWriter,
         clock: Callable[[], int] = now_ms,
         shadow: ShadowTally | None = None,
+        state: StateSource | None = None,
     ) -> None:
-        """*governors* by report topic; what their shadow rules find is counted in *shadow*."""
+        """*governors* by report topic; what their shadow rules find is counted in *shadow*.
+
+        Without *state* rules that ask it break nothing.
+        """
         self._app = app
         self._governors = dict(governors)
         self._judging = asyncio.Lock()
@@ -46,6 +58,8 @@ class GovernAgent:
         self._writer = writer
         self._clock = clock
         self._shadow = shadow
+        self._state = state
+        self._counts: dict[tuple[Distribution, date], Counter[int]] = {}
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._settling: set[asyncio.Task[None]] = set()
         app.agent(batch_topic(app, self._governors), name="govern")(self._run)
@@ -80,19 +94,67 @@ class GovernAgent:
                 self._slots.release()
                 return
             outcome = await self._judge(governor, message.topic, message.partition, event.value)
+            for distribution, day, buckets in outcome.counts:
+                self._counts.setdefault((distribution, day), Counter()).update(buckets)
         futures = await self._writer.write(outcome, event.value)
         task = asyncio.create_task(self._settle(event, outcome, futures))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _judge(self, governor: Governor, topic: str, partition: int, messages: Any) -> Outcome:
-        def attempt(refused: Refused) -> Outcome:
-            return governor.judge(topic, partition, messages, self._clock(), refused)
+    async def judge_again(self, topic: str, partition: int, messages: list[Any]) -> bool:
+        """Judge messages that have had a verdict; True when the new ones are confirmed, False when nobody may any more.
+
+        Raises what judging and sending raise; nothing is lost by that, the messages keep the verdict that they have.
+        """
+        async with self._judging:
+            governor = self._governors.get(topic)
+            if governor is None:
+                return False
+            outcome = await self._judge(governor, topic, partition, messages, again=True)
+        for future in await self._writer.write(outcome, messages):
+            await future
+        return True
+
+    def owned(self) -> dict[tuple[str, int], int]:
+        """The partitions of ours, each with the offset up to which it is committed."""
+        return {(tp.topic, tp.partition): offset for tp, offset in self._app.consumer.committed_offsets().items()}
+
+    def take_counts(self) -> dict[tuple[Distribution, date], Counter[int]]:
+        """What the days' histograms have to be told since this was asked last."""
+        taken, self._counts = self._counts, {}
+        return taken
+
+    async def _judge(
+        self, governor: Governor, topic: str, partition: int, messages: Any, *, again: bool = False
+    ) -> Outcome:
+        def attempt(refused: Refused) -> Prepared:
+            return governor.prepare(topic, partition, messages, self._clock(), refused, again=again)
 
         try:
-            return attempt({})
+            prepared = attempt({})
         except UnknownIdsError:
-            return await asyncio.to_thread(learn_and_decode, attempt, governor.codecs, governor.dataset)
+            prepared = await asyncio.to_thread(learn_and_decode, attempt, governor.codecs, governor.dataset)
+        return governor.conclude(prepared, await self._ask(prepared))
+
+    async def _ask(self, prepared: Prepared) -> Answers:
+        """Try until the state answers: an outage of it is lag, not loss."""
+        state, request = self._state, prepared.request
+        if state is None or request is None:
+            return Answers()
+        attempt = 0
+        while True:
+            try:
+                if len(request) <= _AT_ONCE:
+                    return prepared.ask(state)
+                return await asyncio.to_thread(prepared.ask, state)
+            except StateUnavailable as error:
+                if self._app.should_stop:
+                    raise
+                pause = _RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]
+                attempt += 1
+                log.warning("state does not answer, will try again", attempt=attempt, pause=pause, error=str(error))
+                self._app.consumer.still_trying()
+                await asyncio.sleep(pause)
 
     async def _settle(self, event: Any, outcome: Outcome, futures: list[asyncio.Future[Any]]) -> None:
         try:

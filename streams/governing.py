@@ -1,6 +1,8 @@
 """The judgement of one partition batch: which records go on, which go back to their unit, which nobody can read.
 
-Pure: messages and time in, an outcome out. Sending and acknowledging are in ``streams.outputs`` and ``streams.govern``.
+In three steps: :meth:`Governor.prepare` decodes and judges each record by itself, :meth:`Prepared.ask` asks the state
+about those that are not rejected (the only step that talks to anybody), :meth:`Governor.conclude` puts both together.
+Sending and acknowledging are in ``streams.outputs`` and ``streams.govern``.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import structlog
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import RuleSet, ShadowCount
+from rules.state.definitions import Distribution, StatePlan, StateSource
 from schemas.assignments import Assignments
 from schemas.catalog import Dataset
 from schemas.units import Units
 from schemas.verdict import QUARANTINE_REASONS, Feedback, Verdict, Violation, feedback_id
 from streams.decoding import BatchDecoder, Broken, CodecCache, Decoded
+from streams.stateful import Answers, Buckets, Request, StateStep
 
 #: China has one time zone and no summer time: "today" of a rule is the date there.
 CHINA = timezone(timedelta(hours=8))
@@ -71,10 +75,34 @@ class Outcome:
     quarantined: list[Broken] = field(default_factory=list)
     #: What shadow rules found; ``rows`` are positions. None where the dataset has none.
     shadow: tuple[ShadowCount, ...] | None = None
+    #: Records that are judged again and rejected now: what an earlier judgement let in is taken back.
+    withdrawn: dict[int, tuple[Violation, ...]] = field(default_factory=dict)
+    #: What the batch adds to the day's histograms.
+    counts: list[tuple[Distribution, date, Buckets]] = field(default_factory=list)
 
     def schema_of(self, position: int) -> int:
         """The schema id that the accepted message at *position* was written with."""
         return self.schema_ids if isinstance(self.schema_ids, int) else self.schema_ids[position]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch that is decoded and judged record by record; what the state finds is still missing."""
+
+    outcome: Outcome
+    messages: Sequence[Message]
+    decoded: Decoded
+    judged: dict[int, tuple[Violation, ...]]
+    context: JudgeContext
+    again: bool
+    step: StateStep
+    request: Request | None
+
+    def ask(self, state: StateSource, *, write: bool = True) -> Answers:
+        """What the state finds. Blocking; raises what the state raises. Without *write* the state learns nothing."""
+        if self.request is None:
+            return Answers()
+        return self.step.ask(self.request, self.decoded, state, write=write)
 
 
 class Governor:
@@ -96,6 +124,7 @@ class Governor:
         self._units = units.codes
         self._assignments = assignments
         self._rules = rule_set.dataset(dataset.code)
+        self._step = StateStep(self._rules, rule_set.plan(dataset.code))
         self._has_shadow = self._rules.has_shadow
         self._version = rule_set.version
         self._decoder = BatchDecoder(dataset, codecs, max_record_bytes=max_record_bytes)
@@ -111,6 +140,11 @@ class Governor:
         self._judge(Decoded(frame, [], [0], 0), moment)
         self._judge(Decoded(None, [blank], [0], 0), moment)
 
+    @property
+    def plan(self) -> StatePlan:
+        """What the state is told and asked about the dataset's records."""
+        return self._step.plan
+
     def judge(
         self,
         topic: str,
@@ -118,33 +152,80 @@ class Governor:
         messages: Sequence[Message],
         governed_at: int,
         refused: dict[int, tuple[str, str]],
+        state: StateSource | None = None,
+        *,
+        write: bool = True,
     ) -> Outcome:
-        """The outcome for *messages*, judged at *governed_at* (milliseconds since the epoch).
+        """The outcome for *messages*, all three steps together; without *state* rules that ask it break nothing."""
+        prepared = self.prepare(topic, partition, messages, governed_at, refused)
+        return self.conclude(prepared, prepared.ask(state, write=write) if state else Answers())
 
-        Raises ``streams.decoding.UnknownIdsError`` when the registry must be asked first.
+    def prepare(
+        self,
+        topic: str,
+        partition: int,
+        messages: Sequence[Message],
+        governed_at: int,
+        refused: dict[int, tuple[str, str]],
+        *,
+        again: bool = False,
+    ) -> Prepared:
+        """Decode *messages* and judge each by itself, at *governed_at* (milliseconds since the epoch).
+
+        *again*: they have been judged before, and whoever was told is told again, also that all is well now. Raises
+        ``streams.decoding.UnknownIdsError`` when the registry must be asked first.
         """
         decoded = self._decoder.decode([message.value for message in messages], refused)
         outcome = Outcome(self.dataset, topic, partition, governed_at, self._version, _ids_by_position(decoded))
         judged, failed = self._judge(decoded, governed_at)
         outcome.quarantined = decoded.broken + failed
+        request = None
+        if self._step and decoded.positions:
+            broken = {one.position for one in failed}
+            out = {row for row, violations in judged.items() if _rejects(violations)}
+            out |= {row for row, position in enumerate(decoded.positions) if position in broken} if broken else set()
+            offsets = [messages[position].offset for position in decoded.positions]
+            place = (topic, partition)
+            request = self._step.request(decoded, place, offsets, out, self._context.today, withdraw=again)
+        return Prepared(outcome, messages, decoded, judged, self._context, again, self._step, request)
+
+    def conclude(self, prepared: Prepared, answers: Answers) -> Outcome:
+        """The outcome of a prepared batch, now that the state has answered."""
+        outcome, messages, decoded, judged = prepared.outcome, prepared.messages, prepared.decoded, prepared.judged
+        outcome.counts = [] if prepared.again else answers.counts
+        for row, violations in self._step.judge(decoded, answers, prepared.context).items():
+            judged[row] = self._rules.in_order(judged.get(row, ()), violations)
         stopped = {broken.position for broken in outcome.quarantined}
-        identities = _identities(decoded, list(judged))
-        for (row, violations), identity in zip(judged.items(), identities, strict=True):
-            position = decoded.positions[row]
-            if any(violation.severity == "reject" for violation in violations):
+        if prepared.again:
+            # A newer version has a verdict of its own; nobody needs to hear of this one any more.
+            stopped |= {decoded.positions[row] for row in answers.stale}
+        rows = self._told(prepared, answers)
+        for row, identity in zip(rows, _identities(decoded, rows), strict=True):
+            position, violations = decoded.positions[row], judged.get(row, ())
+            verdict: Verdict = "suspect" if violations else "accepted"
+            if _rejects(violations):
+                verdict = "rejected"
                 stopped.add(position)
-                verdict: Verdict = "rejected"
-            else:
+                if prepared.again:
+                    outcome.withdrawn[position] = violations
+            elif violations:
                 outcome.suspects[position] = violations
-                verdict = "suspect"
             schema_id = decoded.schema_of_row(row)
             outcome.feedback.append(self._answer(outcome, messages[position], identity, schema_id, verdict, violations))
         told = (self._unreadable(outcome, broken, messages) for broken in outcome.quarantined)
         outcome.feedback += [answer for answer in told if answer is not None]
         outcome.stopped = frozenset(stopped)
-        if self._has_shadow:
-            outcome.shadow = self._judge_shadow(decoded)
+        if self._has_shadow and not prepared.again:
+            outcome.shadow = self._judge_shadow(prepared, answers)
         return outcome
+
+    def _told(self, prepared: Prepared, answers: Answers) -> list[int]:
+        """The rows whose unit is told: what is not plainly accepted; of those judged again, all that are current."""
+        if not prepared.again:
+            return sorted(prepared.judged)
+        unread = {broken.position for broken in prepared.outcome.quarantined}
+        rows = enumerate(prepared.decoded.positions)
+        return [row for row, position in rows if row not in answers.stale and position not in unread]
 
     def _judge(self, decoded: Decoded, governed_at: int) -> tuple[dict[int, tuple[Violation, ...]], list[Broken]]:
         """The violations by row, and the records that the rules themselves fail on."""
@@ -163,11 +244,13 @@ class Governor:
             log.error("rules failed on columns, judging rows", dataset=self.dataset.code, error=type(error).__name__)
             return self._judge_rows(decoded, decoded.frame.rows(named=True))
 
-    def _judge_shadow(self, decoded: Decoded) -> tuple[ShadowCount, ...]:
+    def _judge_shadow(self, prepared: Prepared, answers: Answers) -> tuple[ShadowCount, ...]:
         """What the shadow rules find; one that fails is logged and changes nothing."""
+        decoded = prepared.decoded
         batch = decoded.records if decoded.frame is None else decoded.frame
         try:
-            found = self._rules.judge_shadow(batch, self._context)
+            answered = {row: (record, found) for row, record, found in self._step.answered(decoded, answers)}
+            found = self._rules.judge_shadow(batch, prepared.context, answered)
         except (Exception, pl.exceptions.PanicException) as error:
             log.error("shadow rules failed, not counted", dataset=self.dataset.code, error=type(error).__name__)
             return ()
@@ -238,6 +321,10 @@ class Governor:
         violation = Violation(broken.reason, "conformity", "reject", "", broken.detail, zh, en)
         identity = (unit, record_id, None)
         return self._answer(outcome, message, identity, broken.schema_id, "quarantined", (violation,))
+
+
+def _rejects(violations: tuple[Violation, ...]) -> bool:
+    return any(violation.severity == "reject" for violation in violations)
 
 
 def _split_key(key: bytes | None) -> tuple[str, str]:

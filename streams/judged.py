@@ -79,7 +79,12 @@ class JudgedReader:
         if frame is None:
             frame = pl.DataFrame(decoded.records, schema=dataset.polars_schema, orient="row")
         records = protect(frame, dataset, self._secret)
-        return GovernedBatch(dataset, records, self._accepted_verdicts(dataset, records, messages))
+        verdicts = self._accepted_verdicts(dataset, records, messages)
+        # Judged again and rejected: what an earlier judgement let in goes as if its unit had withdrawn it.
+        taken_back = verdicts["verdict"] == "rejected"
+        if taken_back.any():
+            records = records.with_columns(deleted=pl.col("deleted") | taken_back)
+        return GovernedBatch(dataset, records, verdicts)
 
     def _accepted_verdicts(self, dataset: Dataset, records: pl.DataFrame, messages: list[Any]) -> pl.DataFrame:
         prefixes: dict[bytes, int] = {}

@@ -47,7 +47,7 @@ class OutputWriter:
     async def write(self, outcome: Outcome, messages: Sequence[Any]) -> list[asyncio.Future[Any]]:
         """Hand everything over, in order; the batch may be acknowledged when every future has ended well."""
         futures: list[asyncio.Future[Any]] = []
-        if len(outcome.stopped) < len(messages):
+        if len(outcome.stopped) < len(messages) or outcome.withdrawn:
             topic = outcome.dataset.accepted_topic
             futures += await self._batches.send(topic, outcome.partition, _accepted(outcome, messages))
         singles = [*_quarantined(outcome, messages), *self._answers(outcome)]
@@ -78,9 +78,12 @@ def _prefix(outcome: Outcome, verdict: Verdict, schema_id: int) -> bytes:
 
 
 def _accepted(outcome: Outcome, messages: Sequence[Any]) -> Iterator[tuple[int, bytes | None, bytes | None, Headers]]:
-    """Accepted and suspect messages as they came, with the verdict added to their headers."""
-    stopped = outcome.stopped
-    suspects = outcome.suspects
+    """Accepted and suspect messages as they came, with the verdict added to their headers.
+
+    And those that are to be taken back: the verdict says so.
+    """
+    stopped = outcome.stopped - outcome.withdrawn.keys() if outcome.withdrawn else outcome.stopped
+    flagged = outcome.suspects | outcome.withdrawn if outcome.withdrawn else outcome.suspects
     prefixes: dict[int, bytes] = {}
     uniform = outcome.schema_ids if isinstance(outcome.schema_ids, int) else None
     prefix = _prefix(outcome, "accepted", uniform) if uniform is not None else b""
@@ -92,10 +95,11 @@ def _accepted(outcome: Outcome, messages: Sequence[Any]) -> Iterator[tuple[int, 
             if schema_id not in prefixes:
                 prefixes[schema_id] = _prefix(outcome, "accepted", schema_id)
             prefix = prefixes[schema_id]
-        if position in suspects:
+        if position in flagged:
+            verdict: Verdict = "suspect" if position in outcome.suspects else "rejected"
             headers: Headers = [
-                (VERDICT_HEADER, _prefix(outcome, "suspect", outcome.schema_of(position)) + b"%d" % message.offset),
-                (VIOLATIONS_HEADER, encode_violations(suspects[position])),
+                (VERDICT_HEADER, _prefix(outcome, verdict, outcome.schema_of(position)) + b"%d" % message.offset),
+                (VIOLATIONS_HEADER, encode_violations(flagged[position])),
             ]
         else:
             headers = [(VERDICT_HEADER, prefix + b"%d" % message.offset)]

@@ -250,6 +250,11 @@ class MicroBatchConsumer(driver.Consumer):
         position: int | None = self._thread.fetch_position(tp)
         return position
 
+    def committed_offsets(self) -> dict[TP, int]:
+        """Of each partition that is ours, the offset up to which it is committed, where something is."""
+        committed = ((tp, self._committed_offset.get(tp)) for tp in self.assignment())
+        return {tp: offset for tp, offset in committed if offset}
+
     def still_trying(self) -> None:
         """Say that an agent is at work on what it holds, though it gets nowhere: lag is no stall then."""
         self._tried = monotonic()

@@ -12,6 +12,7 @@ import pytest
 from rules.checks.base import JudgeContext
 from rules.document import RuleDocument
 from rules.ruleset import LIBRARY_DIR, DatasetRules, Judgement, RuleSet
+from rules.state.definitions import StatePlan
 from schemas.assignments import Assignments
 from schemas.catalog import Catalog, Dataset
 from schemas.framing import frame_header
@@ -118,6 +119,9 @@ class Fragile:
     def undecided(self, context: JudgeContext) -> Iterator[tuple[str, str]]:
         return self._rules.undecided(context)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rules, name)
+
 
 class FragileRules(RuleSet):
     """A rule set of :class:`Fragile` rules."""
@@ -133,6 +137,9 @@ class FragileRules(RuleSet):
 
     def dataset(self, code: str) -> Any:
         return Fragile(self._whole.dataset(code), *self._options)
+
+    def plan(self, code: str) -> StatePlan:
+        return self._whole.plan(code)
 
     def __iter__(self) -> Iterator[DatasetRules]:
         return iter(self._whole)

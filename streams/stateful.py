@@ -1,0 +1,164 @@
+"""The second half of a judgement: rules that look at other records, judged on what the state has found.
+
+The state is asked once for a batch, about its records that are not rejected, and told of them at the same time; only
+for the few about which something was found are rules judged, one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import polars as pl
+import structlog
+
+from rules.checks.base import JudgeContext
+from rules.ruleset import DatasetRules, Found
+from rules.state.definitions import Distribution, Replies, StatePlan, StateSource, Texts
+from rules.state.texts import TextMaker, bucket
+from schemas.verdict import Violation
+from streams.decoding import Decoded
+
+log = structlog.get_logger("govern")
+
+#: So many numbers in each bucket.
+Buckets = Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the state is asked about a batch: the text at place i is of row ``rows[i]``."""
+
+    topic: str
+    partition: int
+    texts: Texts
+    rows: Sequence[int]
+    today: date
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(slots=True)
+class Answers:
+    """What was found: row -> question -> found. ``stale`` rows are of versions that newer ones have replaced."""
+
+    found: dict[int, dict[str, Found]] = field(default_factory=dict)
+    stale: frozenset[int] = frozenset()
+    #: What the batch adds to the day's histograms.
+    counts: list[tuple[Distribution, date, Buckets]] = field(default_factory=list)
+
+
+class StateStep:
+    """Asks and judges for one dataset. ``bool`` says whether there is anything to ask."""
+
+    def __init__(self, rules: DatasetRules, plan: StatePlan) -> None:
+        self._rules = rules
+        self.plan = plan
+        self._maker = TextMaker(plan)
+
+    def __bool__(self) -> bool:
+        return bool(self.plan)
+
+    def request(
+        self,
+        decoded: Decoded,
+        place: tuple[str, int],
+        offsets: Sequence[int],
+        out: Collection[int],
+        today: date,
+        withdraw: bool = False,
+    ) -> Request:
+        """What to ask about the rows of *decoded*; row i is the message at ``offsets[i]`` of topic and partition.
+
+        Rows in *out* are not accepted: the state is not told of them, or, with *withdraw*, told that they are gone.
+        """
+        rows: Sequence[int] = range(len(offsets))
+        gone = set(out) if withdraw else set()
+        if out and not withdraw:
+            rows = [row for row in rows if row not in out]
+        texts: Texts
+        if decoded.frame is None:
+            records = [
+                decoded.records[row] | {"deleted": True} if row in gone else decoded.records[row] for row in rows
+            ]
+            texts = self._maker.rows(records, [offsets[row] for row in rows], today)
+        else:
+            frame = decoded.frame
+            if gone:
+                withdrawn = pl.Series([row in gone for row in rows])
+                frame = frame.with_columns(deleted=pl.col("deleted") | withdrawn)
+            texts = self._maker.columns(frame, offsets, today)
+            if len(rows) < len(offsets):
+                texts = texts[rows]
+        return Request(*place, texts, rows, today)
+
+    def ask(self, request: Request, decoded: Decoded, state: StateSource, *, write: bool = True) -> Answers:
+        """Ask the state. Blocking; raises what it raises."""
+        plan, rows = self.plan, request.rows
+        replies = Replies()
+        if plan.indexes or plan.questions:
+            replies = state.ask(plan, request.topic, request.partition, request.texts, write=write)
+        answers = Answers(stale=frozenset(rows[place] for place in replies.stale))
+        for place, found in replies.found.items():
+            answers.found[rows[place]] = {plan.questions[number].name: what for number, what in found.items()}
+        if plan.distributions:
+            limits = state.limits(plan.distributions, request.today)
+            for distribution in plan.distributions:
+                numbers = _numbers(distribution, decoded, rows)
+                if (limit := limits.get(distribution)) is not None:
+                    for place, number in numbers:
+                        if number > limit:
+                            answers.found.setdefault(rows[place], {})[distribution.name] = (f"{limit:.6g}",)
+                answers.counts.append((distribution, request.today, _buckets(numbers)))
+        return answers
+
+    def judge(self, decoded: Decoded, answers: Answers, context: JudgeContext) -> dict[int, tuple[Violation, ...]]:
+        """The violations by row; a rule that fails is logged, and breaks nothing."""
+        judged: dict[int, tuple[Violation, ...]] = {}
+        for row, record, found in self.answered(decoded, answers):
+            try:
+                violations = self._rules.judge_answers(record, found, context)
+            except Exception as error:
+                dataset = self.plan.dataset.code
+                log.error("rules failed on what the state has found", dataset=dataset, error=type(error).__name__)
+                continue
+            if violations:
+                judged[row] = violations
+        return judged
+
+    def answered(
+        self, decoded: Decoded, answers: Answers
+    ) -> Iterator[tuple[int, Mapping[str, Any], Mapping[str, Found]]]:
+        """Row, record and what was found, for each row about which something was."""
+        rows = sorted(answers.found.keys() - answers.stale)
+        records = (
+            [decoded.records[row] for row in rows] if decoded.frame is None else decoded.frame[rows].rows(named=True)
+        )
+        for row, record in zip(rows, records, strict=True):
+            yield row, record, answers.found[row]
+
+
+def _numbers(distribution: Distribution, decoded: Decoded, rows: Sequence[int]) -> list[tuple[int, float]]:
+    """Place and number of the records that have one."""
+    name = distribution.field
+    if decoded.frame is None:
+        values = ((place, decoded.records[row]) for place, row in enumerate(rows))
+        return [(place, float(record[name])) for place, record in values if _counts(record, name)]
+    chosen = decoded.frame.select("deleted", name)[rows].with_row_index("place")
+    there = chosen.filter(pl.col(name).is_not_null() & ~pl.col("deleted"))
+    return there.select("place", pl.col(name).cast(pl.Float64)).rows()
+
+
+def _counts(record: Mapping[str, Any], name: str) -> bool:
+    return record[name] is not None and not record["deleted"]
+
+
+def _buckets(numbers: Sequence[tuple[int, float]]) -> Buckets:
+    found: dict[int, int] = {}
+    for _, number in numbers:
+        if (where := bucket(number)) is not None:
+            found[where] = found.get(where, 0) + 1
+    return found
