@@ -16,14 +16,15 @@ DATASETS_OF_SUBJECT = Template(
     "SELECT DISTINCT dataset FROM $subject_index WHERE subject = unhex({subject:String}) $live"
 )
 
-#: Not FINAL: that would hide withdrawn records, and the newest version of few candidates is found as fast.
+#: Not FINAL: that would hide withdrawn records, and the newest version of few candidates is found as fast. Of one
+#: version that was judged again the newest verdict counts.
 SUBJECT_CANDIDATES = Template(
     """SELECT $columns FROM $records
     WHERE (unit, record_id) IN (
         SELECT unit, record_id FROM $subject_index
         WHERE subject = unhex({subject:String}) AND dataset = unhex({dataset:String})
     )
-    ORDER BY unit, record_id, ordering DESC
+    ORDER BY unit, record_id, ordering DESC, governed_at DESC
     LIMIT 1 BY unit, record_id
     $live"""
 )

@@ -5,12 +5,14 @@
 --   39 digits     order: the greater one is current, an equal one is the same message again
 --   identity, subject, payload
 -- An empty payload says where the record is now: withdrawn (no subject) or another subject's.
--- Returns how many were applied.
+-- ARGV[2]: 'fill' where the records come from the store, which may lag: of one message what is here already is kept.
+-- Returns how many were applied. Otherwise the same message again replaces itself: it may have been judged again since.
 --
 -- zhida:record:<identity> = order .. subject   the guard; of a withdrawn record it stays, with an empty subject
 -- zhida:subject:{<subject>}  hash of identity -> payload
 local sub, call, number = string.sub, redis.call, tonumber
 local records, at, applied = ARGV[1], 1, 0
+local filling = ARGV[2] == 'fill'
 local length = #records
 while at <= length do
   local identity_length = number(sub(records, at, at + 8))
@@ -28,7 +30,11 @@ while at <= length do
   local guard = 'zhida:record:' .. identity
   local held = call('GET', guard)
   local held_order = held and sub(held, 1, 39) or ''
-  if held_order < order or (held_order == order and payload_length > 0) then
+  if filling and held_order == order then
+    if payload_length > 0 and subject ~= '' and sub(held, 40) == subject then
+      call('HSETNX', 'zhida:subject:{' .. subject .. '}', identity, payload)
+    end
+  elseif held_order <= order then
     local before = held and sub(held, 40) or ''
     if before ~= '' and before ~= subject then
       call('HDEL', 'zhida:subject:{' .. before .. '}', identity)

@@ -77,7 +77,7 @@ class HotCache:
         parts += [_packed(record, record.subject, "") for record in moved]
         with explained("fill"):
             if parts:
-                self._apply.call([(b"".join(parts),)])
+                self._apply.call([(b"".join(parts), "fill")])
             moment = int(self._now() * 1000)
             flat = self._complete.call([(subject.encode("utf-8", "surrogatepass"), moment, NONE_FOR)])[0]
         return _records(dict(zip(flat[::2], flat[1::2], strict=True)))
