@@ -86,7 +86,15 @@ SOURCES: dict[str, tuple[Any, str]] = {
 }
 
 #: Methods of the consumer that Faust has none of.
-OUR_OWN = {"_batch_message", "finish", "change_topics", "still_trying", "fetch_position", "_is_idle"}
+OUR_OWN = {
+    "_batch_message",
+    "_is_idle",
+    "change_topics",
+    "committed_offsets",
+    "fetch_position",
+    "finish",
+    "still_trying",
+}
 
 
 def _hash(source: Any) -> str:
