@@ -62,7 +62,7 @@ class Lesser(BaseHTTPRequestHandler):
 def lesser(request: pytest.FixtureRequest, registry: RegistryThread) -> Iterator[RegistryClient]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Lesser)
     server.url, server.rule_sets = registry.url, request.param  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     with RegistryClient(RegistryConnection(f"http://127.0.0.1:{server.server_port}"), attempts=1) as client:
         yield client
     server.shutdown()

@@ -152,7 +152,7 @@ def flaky() -> Iterator[Callable[..., ThreadingHTTPServer]]:
     def start(*answers: tuple[int, bytes]) -> ThreadingHTTPServer:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
         server.answers, server.asked = list(answers), 0  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         return server
 

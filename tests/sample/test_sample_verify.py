@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,27 +115,45 @@ def _cache(sample: Sample) -> Cache:
     return cache
 
 
-def _check(
-    sample: Sample,
-    *,
-    received: int | None = None,
-    rows: pl.DataFrame | None = None,
-    feedback: Feedbacks | None = None,
-    store: dict[str, pl.DataFrame] | None = None,
-    cache: Cache | None = None,
-) -> VerificationReport:
-    held = _cache(sample) if cache is None else cache
-    return verify(
-        sample.answers,
-        Outcome(
-            placements=_placements(sample),
-            received=len(sample.messages) if received is None else received,
-            feedback=_feedback(sample) if feedback is None else feedback,
-            verdict_rows=_verdict_rows(sample) if rows is None else rows,
-            store_records=_store(sample) | (store or {}),
-            cache_subjects=lambda subjects: [held.get(subject, []) for subject in subjects],
-        ),
-    )
+@dataclass(frozen=True)
+class Perfect:
+    """What a perfect platform would have made of a sample; tests pass on a changed copy of one part."""
+
+    sample: Sample
+    placements: pl.DataFrame
+    rows: pl.DataFrame
+    feedback: Feedbacks
+    store: dict[str, pl.DataFrame]
+    cache: Cache
+
+    def check(
+        self,
+        *,
+        received: int | None = None,
+        rows: pl.DataFrame | None = None,
+        feedback: Feedbacks | None = None,
+        store: dict[str, pl.DataFrame] | None = None,
+        cache: Cache | None = None,
+    ) -> VerificationReport:
+        """The report where the given parts take the place of the perfect ones."""
+        held = self.cache if cache is None else cache
+        return verify(
+            self.sample.answers,
+            Outcome(
+                placements=self.placements,
+                received=len(self.sample.messages) if received is None else received,
+                feedback=self.feedback if feedback is None else feedback,
+                verdict_rows=self.rows if rows is None else rows,
+                store_records=self.store | (store or {}),
+                cache_subjects=lambda subjects: [held.get(subject, []) for subject in subjects],
+            ),
+        )
+
+
+@pytest.fixture(scope="module")
+def perfect(small: Sample) -> Perfect:
+    parts = (_placements(small), _verdict_rows(small), _feedback(small), _store(small), _cache(small))
+    return Perfect(small, *parts)
 
 
 def _store(sample: Sample) -> dict[str, pl.DataFrame]:
@@ -147,18 +165,18 @@ def _failed(report: VerificationReport) -> set[str]:
     return {check.code for check in report.checks if not check.ok}
 
 
-def test_a_perfect_outcome_passes_every_check(small: Sample) -> None:
-    report = _check(small)
+def test_a_perfect_outcome_passes_every_check(perfect: Perfect) -> None:
+    report = perfect.check()
     assert report.ok, report.as_dict()
-    assert len(report.checks) == 3 + len(small.catalog) + 1
+    assert len(report.checks) == 3 + len(perfect.sample.catalog) + 1
     assert all(check.expected == check.actual for check in report.checks)
     empty = {check.code for check in report.checks if not check.actual}
-    assert empty == {f"store.{dataset.code}" for dataset in small.catalog if dataset.code not in MAKERS}
+    assert empty == {f"store.{dataset.code}" for dataset in perfect.sample.catalog if dataset.code not in MAKERS}
 
 
-def test_feedback_that_came_twice_is_as_good_as_once(small: Sample) -> None:
-    feedback = _feedback(small)
-    assert _check(small, feedback=feedback + feedback[:50]).ok
+def test_feedback_that_came_twice_is_as_good_as_once(perfect: Perfect) -> None:
+    feedback = perfect.feedback
+    assert perfect.check(feedback=feedback + feedback[:50]).ok
 
 
 @pytest.mark.parametrize(
@@ -179,9 +197,9 @@ def test_feedback_that_came_twice_is_as_good_as_once(small: Sample) -> None:
     ],
 )
 def test_a_difference_in_the_verdict_history_is_found(
-    small: Sample, change: Callable[[pl.DataFrame], pl.DataFrame], failed: set[str]
+    perfect: Perfect, change: Callable[[pl.DataFrame], pl.DataFrame], failed: set[str]
 ) -> None:
-    assert _failed(_check(small, rows=change(_verdict_rows(small)))) == failed
+    assert _failed(perfect.check(rows=change(perfect.rows))) == failed
 
 
 def _set(rows: pl.DataFrame, first_with: str, /, **values: Any) -> pl.DataFrame:
@@ -194,8 +212,8 @@ def _set(rows: pl.DataFrame, first_with: str, /, **values: Any) -> pl.DataFrame:
     )
 
 
-def test_a_broker_that_received_more_than_was_judged_is_found(small: Sample) -> None:
-    assert _failed(_check(small, received=len(small.messages) + 1)) == {"sum"}
+def test_a_broker_that_received_more_than_was_judged_is_found(perfect: Perfect) -> None:
+    assert _failed(perfect.check(received=len(perfect.sample.messages) + 1)) == {"sum"}
 
 
 @pytest.mark.parametrize(
@@ -213,9 +231,9 @@ def test_a_broker_that_received_more_than_was_judged_is_found(small: Sample) -> 
         lambda feedback: [*feedback, (feedback[0][0], replace(feedback[0][1], violations=()))],
     ],
 )
-def test_a_difference_in_feedback_is_found(small: Sample, change: Callable[[Feedbacks], Feedbacks]) -> None:
-    feedback = sorted(_feedback(small), key=lambda item: item[1].verdict != "rejected")
-    assert _failed(_check(small, feedback=change(feedback))) == {"feedback"}
+def test_a_difference_in_feedback_is_found(perfect: Perfect, change: Callable[[Feedbacks], Feedbacks]) -> None:
+    feedback = sorted(perfect.feedback, key=lambda item: item[1].verdict != "rejected")
+    assert _failed(perfect.check(feedback=change(feedback))) == {"feedback"}
 
 
 @pytest.mark.parametrize(
@@ -231,9 +249,9 @@ def test_a_difference_in_feedback_is_found(small: Sample, change: Callable[[Feed
         lambda frame: frame.with_columns(BZ=pl.col("BZ").fill_null("")),
     ],
 )
-def test_a_difference_in_the_store_is_found(small: Sample, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    frame = change(_store(small)["administrative_licence"])
-    report = _check(small, store={"administrative_licence": frame})
+def test_a_difference_in_the_store_is_found(perfect: Perfect, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    frame = change(perfect.store["administrative_licence"])
+    report = perfect.check(store={"administrative_licence": frame})
     assert _failed(report) == {"store.administrative_licence"}
 
 
@@ -249,24 +267,24 @@ def test_a_difference_in_the_store_is_found(small: Sample, change: Callable[[pl.
     ],
 )
 def test_a_difference_in_the_cache_is_found(
-    small: Sample, change: Callable[[list[StoredRecord]], list[StoredRecord]]
+    perfect: Perfect, change: Callable[[list[StoredRecord]], list[StoredRecord]]
 ) -> None:
-    cache = _cache(small)
+    cache = perfect.cache
     subject = next(iter(cache))
-    assert _failed(_check(small, cache=cache | {subject: change(cache[subject])})) == {"cache"}
+    assert _failed(perfect.check(cache=cache | {subject: change(cache[subject])})) == {"cache"}
 
 
-def test_a_record_left_behind_with_a_subject_that_has_none_any_more_is_found(small: Sample) -> None:
-    cache = _cache(small)
-    gone = next(subject for subject in small.answers.subjects if subject not in cache)
+def test_a_record_left_behind_with_a_subject_that_has_none_any_more_is_found(perfect: Perfect) -> None:
+    cache = perfect.cache
+    gone = next(subject for subject in perfect.sample.answers.subjects if subject not in cache)
     some_record = next(iter(cache.values()))[0]
-    assert _failed(_check(small, cache=cache | {gone: [some_record]})) == {"cache"}
+    assert _failed(perfect.check(cache=cache | {gone: [some_record]})) == {"cache"}
 
 
-def test_samples_of_differences_are_few_and_name_no_personal_value(small: Sample) -> None:
-    frame = _store(small)["legal_person"]
+def test_samples_of_differences_are_few_and_name_no_personal_value(perfect: Perfect) -> None:
+    frame = perfect.store["legal_person"]
     changed = frame.with_columns(FDDBRZJHM=pl.lit("320102199003075619"))
-    report = _check(small, store={"legal_person": changed})
+    report = perfect.check(store={"legal_person": changed})
     check = next(check for check in report.checks if check.code == "store.legal_person")
     assert check.differences == frame.height
     assert 0 < len(check.samples) <= 5
@@ -274,6 +292,6 @@ def test_samples_of_differences_are_few_and_name_no_personal_value(small: Sample
     assert orjson.dumps(report.as_dict())
 
 
-def test_shares_used_here_reach_every_verdict(small: Sample) -> None:
+def test_shares_used_here_reach_every_verdict(perfect: Perfect) -> None:
     assert SHARES.quarantined > 0
-    assert set(small.answers.verdicts["verdict"]) == {"accepted", "suspect", "rejected", "quarantined"}
+    assert set(perfect.sample.answers.verdicts["verdict"]) == {"accepted", "suspect", "rejected", "quarantined"}

@@ -34,7 +34,12 @@ def running_stack(folder: Path, *, real: bool | None = None, brokers: int = 1) -
     wanted = chosen_stack() == "real" if real is None else real
     settings = Settings.load(data_dir=folder)
     with start_stack(settings, real=wanted, brokers=brokers) as stack:
-        yield stack
+        try:
+            yield stack
+        finally:
+            if not wanted:
+                # Asked to stop, it waits five seconds for clients that a test has left, and has nothing to keep.
+                stack.kill("tansu")
 
 
 def unique_name(prefix: str) -> str:
