@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import psutil
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka import Trouble, new_consumer, watermarks
@@ -58,6 +65,17 @@ class Broker:
                 raise BenchError(f"{len(missing)} topics are not there, such as {min(missing)}")
             time.sleep(0.2)
         return [(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
+
+    def warm(self, topics: Iterable[str]) -> None:
+        """Send one message to every partition of *topics*.
+
+        A broker makes files and more at the first one: without this, whatever is measured first would pay for all.
+        """
+        producer = Producer(self.kafka.confluent() | {"acks": "all", "linger.ms": 50}, logger=_LOG)
+        for topic, partition in self.places(topics):
+            producer.produce(topic, b"", partition=partition)
+        if producer.flush(60):
+            raise BenchError("the topics cannot be written to")
 
     def ends(self, places: Sequence[Place]) -> dict[Place, int]:
         """The offset after the last message of each."""

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from rules.checks.base import JudgeContext
-from rules.examples import record_of
+from rules.records import record_of
 from rules.ruleset import DatasetRules
 from schemas.assignments import Assignments
 from schemas.catalog import Catalog
@@ -63,7 +63,8 @@ class Records:
             for example in rule.passes:
                 record = record_of(example, rules.dataset)
                 for name, written in example.items():
-                    if not isinstance(written, dict):  # texts of the greatest length are rare in reality
+                    # Texts of the greatest length are rare in reality; what is given is not of the record.
+                    if not isinstance(written, dict | list):
                         values.setdefault(name, []).append(record[name])
         sent = {"unit": units[0], "record_id": "1", "version": 1}
         first = record_of({**rules.dataset.example, **sent}, rules.dataset)

@@ -10,7 +10,7 @@ from benchmarks.corpus import Corpus, Expected, load_corpus, preload
 from benchmarks.measure import BenchError, Broker, Observer, Outputs, Place, Reading
 from benchmarks.processes import Workers
 from benchmarks.readback import Digest, read_back
-from benchmarks.stores import Stores
+from benchmarks.stores import Stores, accepted_topics
 from benchmarks.ways.job import Orders
 from benchmarks.ways.table import WAYS, Load, Way
 from schemas.catalog import Catalog
@@ -101,6 +101,7 @@ class Throughput:
         results.loads["full"] = full
         results.loads["small"] = full.head(min(self._sizes.slow_records, self._sizes.records))
         create_topics(self._settings, full.units)
+        self._broker.warm([*accepted_topics(), REJECTED_TOPIC, QUARANTINE_TOPIC, *map(feedback_topic, full.units)])
         ids = register_schemas(self._settings)
         for load in {way.load for way in self._ways}:
             topics = {code: topic for topic, code in self._report_topics(load).items()}
