@@ -2,6 +2,7 @@
 
 Programs send ``Authorization: Bearer <token>``. Browsers open a page with ``?token=<token>`` once, or type the token
 into the sign-in page, and get a cookie: HttpOnly, SameSite=Strict, good for twelve hours, and not the token itself.
+Either way they come to the page that they asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
-from urllib.parse import parse_qs
+from html import escape
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,8 +29,11 @@ OPEN_PATHS = frozenset({"/healthz"})
 SIGN_IN_PATH = "/sign-in"
 _FORM_LIMIT = 4096
 _REFUSALS_SECONDS = 10.0
-#: Addresses that answer a browser with a page, so an unknown visitor is shown the sign-in page instead of JSON.
-PAGES = frozenset({"/", "/live"})
+#: The pages by name; ``/`` leads to the first. An unknown visitor of one is shown the sign-in page instead of JSON.
+PAGES = ("live", "quality")
+_PAGE_PATHS = frozenset({"/", *(f"/{name}" for name in PAGES)})
+#: A page's own question that is longer is not carried through the sign-in.
+_QUESTION_LIMIT = 500
 
 _SIGN_IN_STYLE = (
     "body{font:16px/1.6 system-ui,'PingFang SC','Microsoft YaHei','Noto Sans CJK SC',sans-serif;background:#f3f5f9;"
@@ -45,9 +50,10 @@ _SIGN_IN_PAGE = """<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>直达 · 登录</title><style>{style}</style></head>
 <body><form method="post" action="{action}">
-<h1>直达 实时掌控 <small>Zhida live</small></h1>
+<h1>直达 <small>Zhida</small></h1>
 <label for="token">访问令牌 <small>Access token</small></label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+<input name="page" type="hidden" value="{page}">
 <button type="submit">登录 Sign in</button>{reason}
 </form></body></html>"""
 
@@ -128,15 +134,15 @@ class Guard:
         who = self._who(Headers(scope=scope))
         if path in OPEN_PATHS or who:
             scope.setdefault("state", {})["who"] = who or "anyone"
-        if path in PAGES and (token := _query_token(scope)) is not None:
-            await self._enter(scope, token)(scope, receive, send)
+        if path in _PAGE_PATHS and (token := _query_token(scope)) is not None:
+            await self._enter(scope, token, _asked_page(scope))(scope, receive, send)
         elif path == SIGN_IN_PATH and scope["method"] == "POST":
-            token = await _form_token(receive)
-            await self._enter(scope, token)(scope, receive, send)
+            form = await _form(receive)
+            await self._enter(scope, form.get("token", ""), form.get("page", ""))(scope, receive, send)
         elif path in OPEN_PATHS or who:
             await self._app(scope, receive, send)
-        elif path in PAGES and scope["method"] in {"GET", "HEAD"}:
-            await _sign_in(SIGN_IN_PATH.lstrip("/"), "")(scope, receive, send)
+        elif path in _PAGE_PATHS and scope["method"] in {"GET", "HEAD"}:
+            await _sign_in(_asked_page(scope), "")(scope, receive, send)
         else:
             self._count_refusal(scope)
             denied = ApiError(401, "unauthorised", "未登录或令牌无效", "no valid token")
@@ -159,13 +165,13 @@ class Guard:
             _log.warning("visitors without a valid token were turned away", count=self._refused, last_from=source)
             self._refused, self._told = 0, now
 
-    def _enter(self, scope: Scope, token: str) -> Response:
-        """Exchange the token for a cookie and send the browser on to an address that no longer holds it."""
+    def _enter(self, scope: Scope, token: str, page: str) -> Response:
+        """Exchange the token for a cookie and send the browser on to *page*, an address that no longer holds it."""
         if not self._sessions.is_token(token):
             self._count_refusal(scope)
             reason = "<p>令牌无效，请重新输入。 The token is not valid.</p>"
-            return _sign_in(SIGN_IN_PATH.lstrip("/"), reason)
-        response = RedirectResponse("live", status_code=303)
+            return _sign_in(_own_page(page), reason)
+        response = RedirectResponse(_own_page(page), status_code=303)
         response.set_cookie(
             COOKIE,
             self._sessions.issue(),
@@ -177,27 +183,43 @@ class Guard:
         return response
 
 
-def _sign_in(action: str, reason: str) -> Response:
-    page = _SIGN_IN_PAGE.format(style=_SIGN_IN_STYLE, action=action, reason=reason)
-    return HTMLResponse(page, status_code=401, headers={"Cache-Control": "no-store"})
+def _asked_page(scope: Scope) -> str:
+    return _own_page(scope["path"].lstrip("/") + "?" + scope["query_string"].decode("latin-1"))
 
 
-async def _form_token(receive: Receive) -> str:
-    """The field ``token`` of a submitted form, or nothing when the form is longer than a form of ours can be."""
+def _own_page(address: str) -> str:
+    """*address* as one of ours with its question and without the token; whatever else it names, the first page."""
+    name, _, question = address.partition("?")
+    if name not in PAGES:
+        return PAGES[0]
+    if len(question) > _QUESTION_LIMIT:
+        return name
+    kept = urlencode([(key, value) for key, value in parse_qsl(question) if key != "token"])
+    return f"{name}?{kept}" if kept else name
+
+
+def _sign_in(page: str, reason: str) -> Response:
+    action = SIGN_IN_PATH.lstrip("/")
+    shown = _SIGN_IN_PAGE.format(style=_SIGN_IN_STYLE, action=action, page=escape(page), reason=reason)
+    return HTMLResponse(shown, status_code=401, headers={"Cache-Control": "no-store"})
+
+
+async def _form(receive: Receive) -> dict[str, str]:
+    """The fields of a submitted form, or none when the form is longer than a form of ours can be."""
     body = b""
     more = True
     while more and len(body) <= _FORM_LIMIT:
         message = await receive()
         if message["type"] != "http.request":
-            return ""
+            return {}
         body += message.get("body", b"")
         more = message.get("more_body", False)
     if more or len(body) > _FORM_LIMIT:
-        return ""
+        return {}
     try:
-        return parse_qs(body.decode("latin-1"), max_num_fields=4).get("token", [""])[0]
+        return {name: values[0] for name, values in parse_qs(body.decode("latin-1"), max_num_fields=4).items()}
     except ValueError:
-        return ""
+        return {}
 
 
 def _query_token(scope: Scope) -> str | None:

@@ -1,8 +1,8 @@
-"""The live page, its events and its own files. Nothing on it comes from another host."""
+"""The pages, the live page's events and our own files. Nothing on a page comes from another host."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Header, Request
@@ -11,6 +11,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from dashboards.guard import PAGES
 from dashboards.live import Live
 
 STATIC = Path(__file__).parent / "static"
@@ -29,16 +30,15 @@ class _Files(StaticFiles):
 
 
 def page_routes(live: Live) -> APIRouter:
-    """``/`` and ``/live`` with its event stream."""
+    """The pages at their addresses, ``/`` that leads to the first, and the event stream of ``/live``."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
     async def home() -> Response:
-        return RedirectResponse("live", status_code=307)
+        return RedirectResponse(PAGES[0], status_code=307)
 
-    @router.api_route("/live", methods=["GET", "HEAD"])
-    async def page() -> Response:
-        return FileResponse(STATIC / "live.html", media_type="text/html; charset=utf-8")
+    for name in PAGES:
+        router.add_api_route(f"/{name}", _page(name), methods=["GET", "HEAD"])
 
     @router.api_route("/live/events", methods=["GET", "HEAD"])
     async def events(_: Request, last_event_id: str | None = Header(default=None)) -> Response:
@@ -52,6 +52,13 @@ def page_routes(live: Live) -> APIRouter:
         )
 
     return router
+
+
+def _page(name: str) -> Callable[[], Awaitable[Response]]:
+    async def page() -> Response:
+        return FileResponse(STATIC / f"{name}.html", media_type="text/html; charset=utf-8")
+
+    return page
 
 
 def mount_files(app: FastAPI) -> None:

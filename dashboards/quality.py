@@ -1,4 +1,7 @@
-"""``GET /v1/quality``: completeness, timeliness, compliance and reporting rate, by ``sinks.indicators``."""
+"""``GET /v1/quality``: completeness, timeliness, compliance and reporting rate, by ``sinks.indicators``.
+
+``GET /v1/quality/choices`` says what can be asked for. The page of the indicators asks these two and computes nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from dashboards.audit import AuditLog
 from dashboards.deps import ApiDeps
 from dashboards.notes import Notes
 from dashboards.problems import ApiError, JsonBytes
+from dashboards.text import plain
 from schemas.release import Release
 from sinks.indicators import GROUPINGS, LONGEST, Indicators, Quality, Question, quality
 
@@ -43,13 +47,14 @@ def quality_routes(deps: ApiDeps, audit: AuditLog) -> APIRouter:
         city: _Text = "",
         first: Annotated[str, Query(alias="from", max_length=64)] = "",
         last: Annotated[str, Query(alias="to", max_length=64)] = "",
+        own: bool = False,
     ) -> Response:
         """质量指标 the indicators by unit, dataset, city, county or day, of whole days in China, both included."""
         release = deps.in_force()
         today = datetime.fromtimestamp(deps.clock(), _CHINA).date()
-        question = _question(by, dataset, city, first, last, today, release)
+        question = _question(by, dataset, city, own, first, last, today, release)
         what = f"quality.read by={question.by} from={question.first} to={question.last}"
-        what += f" dataset={question.dataset or '*'} region={question.region or '*'}"
+        what += f" dataset={question.dataset or '*'} region={question.region or '*'}{' own' if own else ''}"
         try:
             found = await run_sync(lambda: quality(question, deps.store, release, deps.timed()), limiter=limiter)
         except Exception as error:
@@ -64,10 +69,26 @@ def quality_routes(deps: ApiDeps, audit: AuditLog) -> APIRouter:
         notes.note(request, what, "ok:store")
         return JsonBytes(_shape(question, found, datetime.fromtimestamp(deps.clock(), UTC)))
 
+    @router.get("/choices", response_class=JsonBytes)
+    async def read_choices() -> Response:
+        """可选范围 the datasets and regions in force, the usual and the longest period in days, and what time it is."""
+        release = deps.in_force()
+        return JsonBytes(
+            {
+                "now": datetime.fromtimestamp(deps.clock(), UTC),
+                "usual_days": _USUAL_DAYS,
+                "longest_days": LONGEST,
+                "datasets": [{"code": one.code, "zh": one.zh, "en": one.en} for one in release.catalog],
+                "regions": [asdict(region) for region in sorted(release.regions, key=lambda region: region.code)],
+            }
+        )
+
     return router
 
 
-def _question(by: str, dataset: str, region: str, first: str, last: str, today: date, release: Release) -> Question:
+def _question(
+    by: str, dataset: str, region: str, own: bool, first: str, last: str, today: date, release: Release
+) -> Question:
     """What is asked; raises ApiError 400 that says what is wrong, without repeating it."""
     grouping = next((one for one in GROUPINGS if one == by), None)
     if grouping is None:
@@ -77,9 +98,11 @@ def _question(by: str, dataset: str, region: str, first: str, last: str, today: 
         raise _wrong("unknown_dataset", "目录中没有这个数据集", "the catalog has no such dataset")
     if region and region not in release.regions:
         raise _wrong("unknown_region", "没有这个地区编码", "there is no region of that code")
+    if own and not region:
+        raise _wrong("no_region", "own 须与 city 同用", "own goes with city")
     end = _day(last) if last else (max(today, _day(first)) if first else today)
     begin = _day(first) if first else end - timedelta(days=_USUAL_DAYS - 1)
-    question = Question(grouping, begin, end, dataset, region)
+    question = Question(grouping, begin, end, dataset, region, own)
     if not 1 <= question.days <= LONGEST:
         raise _wrong(
             "bad_period",
@@ -111,6 +134,7 @@ def _shape(question: Question, found: Quality, now: datetime) -> dict[str, Any]:
         "to": question.last,
         "dataset": question.dataset or None,
         "region": question.region or None,
+        "own": question.own,
         "answered_at": now,
         "rows": [_row(row) for row in found.rows],
         "total": _row(found.total),
@@ -124,4 +148,6 @@ def _row(row: Indicators) -> dict[str, Any]:
         "compliance": row.compliance,
         "reporting_rate": row.reporting_rate,
     }
-    return asdict(row) | {"corrected": row.corrected} | rates
+    # What nobody could read may name any unit and any dataset.
+    named = {"key": plain(row.key, 64), "name": plain(row.name, 64)}
+    return asdict(row) | named | {"corrected": row.corrected} | rates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import polars as pl
 import pytest
 from confluent_kafka import Producer
 from fastapi import FastAPI
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from dashboards.app import ApiDeps
 from dashboards.broker import KafkaBroker
@@ -36,6 +39,16 @@ from zhida.stack.testing import create_topic, unique_name
 
 TOKEN = "test-token-of-thirty-two-letters"
 SECRET = b"key of the tests"
+#: Of Chromium.
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PENALTY, LISTING = "administrative_penalty", "abnormal_operation"
 
 
@@ -162,15 +175,16 @@ def empty_province(stack: RunningStack) -> Iterator[Province]:
 
 @pytest.fixture
 def deps(province: Province, tmp_path: Path) -> Iterator[ApiDeps]:
-    yield from _open(province, tmp_path)
+    yield from open_deps(province, tmp_path)
 
 
 @pytest.fixture
 def empty_deps(empty_province: Province, tmp_path: Path) -> Iterator[ApiDeps]:
-    yield from _open(empty_province, tmp_path)
+    yield from open_deps(empty_province, tmp_path)
 
 
-def _open(province: Province, tmp_path: Path) -> Iterator[ApiDeps]:
+def open_deps(province: Province, tmp_path: Path) -> Iterator[ApiDeps]:
+    """What the application is handed, for a province; its connections are closed when the iterator goes on."""
     store = CreditStore.connect(province.clickhouse, province.catalog)
     cache = HotCache.connect(province.redis)
     broker = KafkaBroker(province.kafka, [province.topic])
@@ -211,3 +225,38 @@ def served(app: FastAPI, port: int = 0) -> Iterator[str]:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no chromium on PATH; Debian: apt-get install chromium fonts-noto-cjk")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, headless=True, args=_ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+class Watched:
+    """A page, and everything that should not have happened on it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.hosts: set[str] = set()
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, locale="zh-CN")
+    context.set_default_timeout(30_000)
+    yield Watched(context.new_page())
+    context.close()

@@ -40,7 +40,8 @@ async def visitor(deps: ApiDeps, clock: Clock) -> AsyncIterator[httpx.AsyncClien
 
 def known_paths(app: FastAPI) -> set[str]:
     described = {path.replace("{uscc}", "9144030071526726XG") for path in app.openapi()["paths"]}
-    return described | {"/", "/live", "/live/events", "/static/live.js", "/openapi.json", "/no-such", "//healthz"}
+    pages = {"/", "/live", "/live/events", "/static/live.js", "/quality", "/static/quality.js"}
+    return described | pages | {"/openapi.json", "/no-such", "//healthz"}
 
 
 async def test_only_the_liveness_probe_is_open(deps: ApiDeps) -> None:
@@ -89,6 +90,52 @@ async def test_the_token_can_be_typed_into_the_sign_in_page(visitor: httpx.Async
     assert "<script" not in wrong.text
     assert (await visitor.post("/sign-in", data={"token": TOKEN})).status_code == 303
     assert (await visitor.get("/live")).status_code == 200
+
+
+async def test_signing_in_leads_to_the_page_that_was_asked_for(visitor: httpx.AsyncClient) -> None:
+    asked = {"by": "unit", "city": "320100"}
+    page = await visitor.get("/quality", params=asked)
+    assert page.status_code == 401
+    assert 'value="quality?by=unit&amp;city=320100"' in page.text
+    back = "quality?by=unit&city=320100"
+    wrong = await visitor.post("/sign-in", data={"token": "wrong", "page": back})
+    assert 'value="quality?by=unit&amp;city=320100"' in wrong.text
+    assert (await visitor.post("/sign-in", data={"token": TOKEN, "page": back})).headers["location"] == back
+    assert (await visitor.get("/quality", params={"token": TOKEN} | asked)).headers["location"] == back
+    assert "质量指标" in (await visitor.get("/quality")).text
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "https://elsewhere.test/",
+        "//elsewhere.test",
+        "/quality",
+        "quality/../v1",
+        "live#x",
+        "\\elsewhere",
+        "quality\r\nX: y",
+    ],
+)
+async def test_signing_in_leads_nowhere_else(visitor: httpx.AsyncClient, page: str) -> None:
+    answer = await visitor.post("/sign-in", data={"token": TOKEN, "page": page})
+    assert answer.headers["location"] == "live"
+
+
+async def test_a_question_that_is_carried_through_the_sign_in_cannot_break_out_of_it(
+    visitor: httpx.AsyncClient,
+) -> None:
+    hostile = '"><script>alert(1)</script>\r\nX-Header: y'
+    page = await visitor.get("/quality", params={"by": hostile})
+    assert "<script" not in page.text
+    entered = await visitor.get("/quality", params={"by": hostile, "token": TOKEN})
+    location = entered.headers["location"]
+    assert location.startswith("quality?by=%22%3E%3Cscript")
+    assert TOKEN not in location
+    assert "x-header" not in entered.headers
+    long = await visitor.get("/quality", params={"by": "x" * 600, "token": TOKEN})
+    assert long.headers["location"] == "quality"
 
 
 @pytest.mark.parametrize("body", [b"", b"token=" + b"a" * 100_000, b"a=1&" * 50, b"\xff\x00=%ZZ", b"token=%"])

@@ -2,62 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import TOKEN, Province, new_uscc, penalty, served
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from conftest import TOKEN, Province, Watched, new_uscc, penalty, served
+from playwright.sync_api import expect
 
 from dashboards.app import ApiDeps, create_app
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("no chromium on PATH; Debian: apt-get install chromium fonts-noto-cjk")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, headless=True, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-class Watched:
-    """A page, and everything that should not have happened on it."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.hosts: set[str] = set()
-        page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
-
-    def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            self.complaints.append(message.text)
-
-
-@pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, locale="zh-CN")
-    context.set_default_timeout(30_000)
-    yield Watched(context.new_page())
-    context.close()
 
 
 def reject(rule: str, zh: str) -> list[dict[str, str]]:
@@ -104,6 +58,7 @@ def test_the_page_shows_the_province_as_it_changes(
         expect(page.locator("#rejects")).to_contain_text(province.unit("320100").name)
         assert page.locator("#rejects img, #rejects script").count() == 0
         assert "pwned" not in page.title()
+        expect(page.locator(".pages a:has-text('质量指标')")).to_have_attribute("href", "quality")
         assert watched.hosts == {urlsplit(address).netloc}
         assert watched.complaints == []
 

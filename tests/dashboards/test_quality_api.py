@@ -64,14 +64,32 @@ async def test_the_indicators_are_answered_by_group(api: httpx.AsyncClient, empt
 
 
 @pytest.mark.anyio
+async def test_what_can_be_asked_for_is_what_is_in_force(deps: ApiDeps) -> None:
+    transport = httpx.ASGITransport(create_app(deps))
+    async with httpx.AsyncClient(transport=transport, base_url="http://zhida.test") as client:
+        found = (await client.get("/v1/quality/choices", headers=BEARER)).json()
+    assert {one["code"]: one["zh"] for one in found["datasets"]}[PENALTY] == deps.catalog[PENALTY].zh
+    assert {"code": "320102", "name": "玄武区", "level": "county", "parent": "320100"} in found["regions"]
+    assert (found["usual_days"], found["longest_days"]) == (7, 366)
+    assert datetime.fromisoformat(found["now"]).tzinfo is not None
+
+
+@pytest.mark.anyio
 async def test_every_question_is_in_the_audit_journal_before_it_is_answered(deps: ApiDeps) -> None:
     transport = httpx.ASGITransport(create_app(deps), client=("192.0.2.7", 4711))
-    asked = {"by": "unit", "from": "2026-03-02", "to": "2026-03-03", "dataset": PENALTY, "city": "320100"}
+    asked = {
+        "by": "unit",
+        "from": "2026-03-02",
+        "to": "2026-03-03",
+        "dataset": PENALTY,
+        "city": "320100",
+        "own": "true",
+    }
     async with httpx.AsyncClient(transport=transport, base_url="http://zhida.test") as client:
         assert (await client.get("/v1/quality", params=asked, headers=BEARER)).status_code == 200
     (journal,) = deps.audit_folder.glob("*.jsonl")
     noted = orjson.loads(journal.read_bytes())
-    assert noted["what"] == f"quality.read by=unit from=2026-03-02 to=2026-03-03 dataset={PENALTY} region=320100"
+    assert noted["what"] == f"quality.read by=unit from=2026-03-02 to=2026-03-03 dataset={PENALTY} region=320100 own"
     assert [noted[name] for name in ("who", "why", "source", "outcome")] == [
         "api-token",
         "week 12",
@@ -86,6 +104,8 @@ async def test_every_question_is_in_the_audit_journal_before_it_is_answered(deps
         ("by=moon", "bad_by"),
         ("dataset=%27%20OR%201", "unknown_dataset"),
         ("city=999999", "unknown_region"),
+        ("own=true", "no_region"),
+        ("city=320100&own=moon", "invalid_request"),
         ("from=yesterday", "bad_day"),
         ("to=1000-01-01", "bad_day"),
         ("from=2026-02-02&to=2026-02-01", "bad_period"),
@@ -109,7 +129,8 @@ async def test_a_question_that_makes_no_sense_is_refused_with_a_reason_and_no_ec
 async def test_without_a_token_nothing_is_answered(deps: ApiDeps) -> None:
     transport = httpx.ASGITransport(create_app(deps))
     async with httpx.AsyncClient(transport=transport, base_url="http://zhida.test") as client:
-        assert (await client.get("/v1/quality")).status_code == 401
+        for path in ("/v1/quality", "/v1/quality/choices", "/quality"):
+            assert (await client.get(path)).status_code == 401
 
 
 @pytest.mark.anyio

@@ -113,11 +113,12 @@ class Board:
         dataset: str = "",
         region: str = "",
         assigned: tuple[dict[str, object], ...] = (),
+        own: bool = False,
     ) -> tuple[dict[str, Indicators], Indicators]:
         files = [{"dataset": one["dataset"], "assignments": [one["entry"]]} for one in assigned]
         assignments = Assignments.from_data(files, self.catalog, self.units, self.regions)
         release = Release(self.catalog, self.regions, self.units, assignments)
-        found = quality(Question(by, first, last, dataset, region), self.store, release, {PENALTY})
+        found = quality(Question(by, first, last, dataset, region, own), self.store, release, {PENALTY})
         return {row.key: row for row in found.rows}, found.total
 
 
@@ -291,6 +292,19 @@ def test_one_dataset_one_city_one_county_can_be_asked_about(board: Board) -> Non
     assert board.ask(region="320000")[1].records == 3
     assert set(board.ask(by="county", region="320100")[0]) == {"320102"}
     assert board.ask(dataset="x' OR 1 --")[1].records == 0
+
+
+def test_a_region_can_be_asked_about_without_what_lies_below_it(board: Board) -> None:
+    own = {level: next(unit.code for unit in board.units if unit.region == level) for level in ("320000", "320100")}
+    codes = (board.nanjing, board.suzhou, own["320000"], own["320100"])
+    board.write([Said(number, code, str(number), 1, "accepted") for number, code in enumerate(codes)])
+    for region in own:
+        rows, total = board.ask(by="unit", region=region, own=True)
+        assert set(rows) == {own[region]}
+        # The same figures that its row has where the parts are listed.
+        by: Grouping = "city" if region == "320000" else "county"
+        listed = board.ask(by=by, region=region)[0][region]
+        assert (total.records, total.accepted) == (listed.records, listed.accepted) == (1, 1)
 
 
 def plainly(said: list[Said]) -> Counter[tuple[date, str, str, str]]:

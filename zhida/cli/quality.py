@@ -28,6 +28,9 @@ def show(
     city: Annotated[
         str, typer.Option(help="只看一个市或县区及其下级（地区编码）。One city or county only, by code.")
     ] = "",
+    own: Annotated[
+        bool, typer.Option("--own", help="只看该地区本级单位，不含下级。Only its own units, none below.")
+    ] = False,
     first: Annotated[str, typer.Option("--from", help="起始日期，含当日。First day.")] = "",
     last: Annotated[str, typer.Option("--to", help="截止日期，含当日；默认今天。Last day; today.")] = "",
     json: Annotated[bool, typer.Option("--json", help="输出接口返回的 JSON。The answer as JSON.")] = False,
@@ -36,7 +39,7 @@ def show(
 
     例 Example: zhida quality show --by unit --dataset administrative_penalty --from 2026-01-01 --to 2026-01-31
     """
-    asked = {"by": by, "dataset": dataset, "city": city, "from": first, "to": last}
+    asked = {"by": by, "dataset": dataset, "city": city, "own": "true" if own else "", "from": first, "to": last}
     answer = ask("GET", "/v1/quality", query={name: value for name, value in asked.items() if value}, timeout=_SECONDS)
     if json:
         print_json(answer)
