@@ -16,10 +16,11 @@ import redis
 
 from schemas.connection import RedisConnection
 from schemas.ordering import order_text
+from schemas.redis_script import Script, open_client
 from sinks.columns import join_identity, split_identity
 from sinks.models import MovedRecord, StoredRecord, sort_key
 from sinks.payload import decode, encode
-from sinks.redis.client import APPLY, COMPLETE, NONE_KEY, SUBJECT_KEY, Script, explained, key, open_client
+from sinks.redis.client import APPLY, COMPLETE, NONE_KEY, SUBJECT_KEY, explained, key
 
 #: Seconds for which a subject is taken as wholly cached before the store is asked again.
 WHOLE_FOR = 600.0

@@ -9,9 +9,10 @@ from schemas.batch import GovernedBatch
 from schemas.catalog import Catalog, Dataset
 from schemas.connection import RedisConnection
 from schemas.ordering import order_key
+from schemas.redis_script import Script, open_client
 from sinks.base import SinkError
 from sinks.columns import identity, payload, records_by_dataset
-from sinks.redis.client import APPLY, Script, explained, open_client
+from sinks.redis.client import APPLY, explained
 
 #: A call holds the server for about 2 ms at this size: readers wait no longer than that.
 RECORDS_A_CALL = 500

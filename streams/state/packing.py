@@ -1,0 +1,200 @@
+"""A batch's texts as the arguments of ``apply.lua``: a column is one argument, so that Python touches no single record.
+
+Few records come as tuples instead; both ways give the same bytes. What holds a key is found by the key's keyed hash:
+keys are numbers of companies, documents and people, and whoever reads Redis or its backups is to learn none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import orjson
+import polars as pl
+import polars_hash  # noqa: F401 (adds Expr.chash)
+
+from rules.state.definitions import CLEARED_BY, StatePlan, Texts
+from rules.state.texts import LONGEST
+
+#: Characters of a hashed key; as many spaces say that there is none.
+KEY_WIDTH = 32
+_NO_KEY = " " * KEY_WIDTH
+_IDENTITY, _ORDER, _FIRST_PAIR = 0, 1, 3
+
+
+class _Batch(Protocol):
+    """The columns of a batch by number."""
+
+    def blank(self, column: int) -> bool:
+        """Whether every row of the column is empty."""
+        ...
+
+    def same(self, column: int, other: int) -> bool:
+        """Whether two columns hold the same."""
+        ...
+
+    def plain(self, column: int, start: int, size: int) -> bytes:
+        """The texts of some rows, one after the other."""
+        ...
+
+    def texts(self, column: int, start: int, size: int) -> tuple[bytes, bytes]:
+        """Lengths, and texts; raises ValueError when one is longer than LONGEST bytes."""
+        ...
+
+    def keys(self, column: int, start: int, size: int) -> bytes:
+        """The hashes of keys."""
+        ...
+
+
+class Packer:
+    """Packs batches; *secret* keys the hashes."""
+
+    def __init__(self, secret: bytes) -> None:
+        # A key of its own: what is hashed here cannot be compared with what is hashed elsewhere.
+        self._key = hmac.new(secret, b"zhida keys of the state", hashlib.sha256).hexdigest()
+
+    def pack(
+        self, plan: StatePlan, place: tuple[str, int], texts: Texts, size: int, *, write: bool, wait: int
+    ) -> Iterator[tuple[int, tuple[bytes, ...]]]:
+        """For each *size* rows the number of the first one and the arguments."""
+        batch: _Batch = _Frame(texts, self._key) if isinstance(texts, pl.DataFrame) else _Rows(texts, self._key)
+        spec, keys, values = _layout(plan, batch)
+        topic = topic_code(place[0])
+        spec |= {"write": write, "wait": wait, "topic": topic, "place": f"{topic}:{place[1]}"}
+        head = orjson.dumps(spec)
+        for start in range(0, len(texts), size):
+            arguments = [head, batch.plain(_ORDER, start, size), *batch.texts(_IDENTITY, start, size)]
+            arguments += [batch.keys(column, start, size) for column in keys]
+            for column in values:
+                arguments += batch.texts(column, start, size)
+            yield start, tuple(arguments)
+
+
+def topic_code(topic: str) -> str:
+    """A topic's name in eight characters, for entries that are kept by the million."""
+    return hashlib.sha256(topic.encode()).hexdigest()[:8]
+
+
+def _layout(plan: StatePlan, batch: _Batch) -> tuple[dict[str, Any], list[int], list[int]]:
+    """What ``apply.lua`` is told of the columns, and the columns of keys and of values to send: each only once."""
+    keys: list[int] = []
+    values: list[int] = []
+    lookups: list[tuple[str, int]] = []
+
+    def number(sent: list[int], column: int) -> int:
+        if batch.blank(column):
+            return 0
+        for at, other in enumerate(sent):
+            if batch.same(column, other):
+                return at + 1
+        sent.append(column)
+        return len(sent)
+
+    def lookup(index: str, column: int) -> int:
+        pair = (index, number(keys, column))
+        if pair not in lookups:
+            lookups.append(pair)
+        return lookups.index(pair) + 1
+
+    column = _FIRST_PAIR
+    indexes: list[list[Any]] = []
+    for index in plan.indexes:
+        indexes.append([lookup(index.id, column), number(values, column + 1)])
+        column += 2
+    questions: list[list[Any]] = []
+    for question in plan.questions:
+        event = CLEARED_BY[question.mode] if question in plan.waiting else ""
+        own = question.index.dataset == plan.dataset.code
+        where = [lookup(question.index.id, column), number(values, column + 1)]
+        questions.append([*where, question.mode, own, event])
+        column += 2
+    spec = {"lookups": lookups, "indexes": indexes, "questions": questions, "keys": len(keys), "values": len(values)}
+    return spec, keys, values
+
+
+def _too_long(length: int) -> ValueError:
+    return ValueError(f"a text of {length} bytes; the state keeps up to {LONGEST} (rules.state.texts.bounded)")
+
+
+class _Frame:
+    def __init__(self, frame: pl.DataFrame, key: str) -> None:
+        self._columns = [column.rechunk() for column in frame.iter_columns()]
+        self._key = key
+        self._lengths: dict[int, pl.Series] = {}
+        self._hashed: dict[int, pl.Series] = {}
+
+    def blank(self, column: int) -> bool:
+        return not self._lengths_of(column).max()
+
+    def same(self, column: int, other: int) -> bool:
+        one, two = self._columns[column], self._columns[other]
+        # Most columns differ in the first rows.
+        return one.head(8).equals(two.head(8)) and one.equals(two)
+
+    def plain(self, column: int, start: int, size: int) -> bytes:
+        return _joined(self._columns[column], start, size)
+
+    def texts(self, column: int, start: int, size: int) -> tuple[bytes, bytes]:
+        lengths = self._lengths_of(column)
+        longest: Any = lengths.max()
+        if longest > LONGEST:
+            raise _too_long(longest)
+        digits = lengths.slice(start, size).cast(pl.String).str.zfill(3)
+        return _joined(digits, 0, size), _joined(self._columns[column], start, size)
+
+    def keys(self, column: int, start: int, size: int) -> bytes:
+        hashed = self._hashed.get(column)
+        if hashed is None:
+            text: Any = pl.col("key")
+            digest = text.chash.hmac_sha256(key=self._key).str.slice(0, KEY_WIDTH)
+            chosen = pl.when(text == "").then(pl.lit(_NO_KEY)).otherwise(digest)
+            hashed = self._columns[column].alias("key").to_frame().select(chosen).to_series().rechunk()
+            self._hashed[column] = hashed
+        return _joined(hashed, start, size)
+
+    def _lengths_of(self, column: int) -> pl.Series:
+        if column not in self._lengths:
+            self._lengths[column] = self._columns[column].str.len_bytes()
+        return self._lengths[column]
+
+
+def _joined(column: pl.Series, start: int, size: int) -> bytes:
+    text: str = column.slice(start, size).str.join("").item()
+    return text.encode()
+
+
+class _Rows:
+    def __init__(self, rows: Sequence[tuple[str, ...]], key: str) -> None:
+        self._columns = list(zip(*rows, strict=True))
+        self._key = key.encode()
+
+    def blank(self, column: int) -> bool:
+        return not any(self._columns[column])
+
+    def same(self, column: int, other: int) -> bool:
+        return self._columns[column] == self._columns[other]
+
+    def plain(self, column: int, start: int, size: int) -> bytes:
+        return b"".join(map(_encoded, self._columns[column][start : start + size]))
+
+    def texts(self, column: int, start: int, size: int) -> tuple[bytes, bytes]:
+        encoded = list(map(_encoded, self._columns[column][start : start + size]))
+        longest = max(map(len, encoded))
+        if longest > LONGEST:
+            raise _too_long(longest)
+        return b"".join(b"%03d" % len(text) for text in encoded), b"".join(encoded)
+
+    def keys(self, column: int, start: int, size: int) -> bytes:
+        return b"".join(map(self._hash, self._columns[column][start : start + size]))
+
+    def _hash(self, text: str) -> bytes:
+        if not text:
+            return _NO_KEY.encode()
+        return hmac.digest(self._key, _encoded(text), "sha256").hex()[:KEY_WIDTH].encode()
+
+
+def _encoded(text: str) -> bytes:
+    # Text that came another way than through UTF-8 may hold halves of surrogate pairs.
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,147 @@
+"""The state in Redis: what every govern worker tells and asks. ``rules.state.memory`` says plainly what it means.
+
+A batch costs one round trip, of Lua calls that are atomic each. Calls may be repeated: what the state was told already
+changes nothing. The module's programs need Redis 6.2 or later, not a Redis cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from rules.state.definitions import Distribution, Replies, StatePlan, Texts
+from rules.state.memory import limit_of
+from schemas.connection import RedisConnection
+from schemas.redis_script import Script, open_client
+from streams.state.errors import StateError, explained
+from streams.state.packing import Packer
+
+#: A call holds the server for one to two milliseconds at this size: nobody waits longer than that.
+ROWS_A_CALL = 500
+#: Calls sent before their answers are awaited; bounds what the client holds in memory.
+_CALLS_A_ROUND = 20
+#: Seconds to wait for an answer. Whoever asks tries again, and says so.
+_TIMEOUT = 5.0
+_DAY_SECONDS = 86_400
+
+APPLY = (Path(__file__).parent / "apply.lua").read_text(encoding="utf-8")
+
+
+def state_client(connection: RedisConnection) -> redis.Redis:
+    """A client for the state: a connection that was lost while idle is opened again, everything else is an error."""
+    retry: Any = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    return open_client(connection, timeout=_TIMEOUT, retry=retry)
+
+
+class RedisState:
+    """Satisfies ``rules.state.StateSource``. May be used from several threads.
+
+    *secret* keys the hashes of keys; with another one nothing is found of what was told before. A record that was
+    flagged waits *wait_days* days for the event that may clear it.
+    """
+
+    def __init__(self, connection: RedisConnection, *, secret: bytes, wait_days: int) -> None:
+        self._client = state_client(connection)
+        self._apply = Script(self._client, APPLY)
+        self._packer = Packer(secret)
+        self._wait = wait_days * _DAY_SECONDS
+        self._limits: dict[tuple[str, date], float | None] = {}
+
+    def ask(self, plan: StatePlan, topic: str, partition: int, texts: Texts, *, write: bool = True) -> Replies:
+        """See ``StateSource``. Raises StateUnavailable or StateError."""
+        found: dict[int, dict[int, tuple[str, ...]]] = {}
+        stale: set[int] = set()
+        if not len(texts) or not (plan.indexes or plan.questions):
+            return Replies()
+        packed = self._packer.pack(plan, (topic, partition), texts, ROWS_A_CALL, write=write, wait=self._wait)
+        calls = list(packed)
+        for at in range(0, len(calls), _CALLS_A_ROUND):
+            sent = calls[at : at + _CALLS_A_ROUND]
+            with explained("state"):
+                answers = self._apply.call([arguments for _, arguments in sent])
+            for (start, _), answer in zip(sent, answers, strict=True):
+                for row, question, texts_found in _entries(answer):
+                    if question < 0:
+                        stale.add(start + row)
+                    else:
+                        found.setdefault(start + row, {})[question] = texts_found
+        return Replies(found, frozenset(stale))
+
+    def limits(self, distributions: Sequence[Distribution], today: date) -> Mapping[Distribution, float]:
+        """See ``StateSource``: the first worker that asks fixes the day's limit for all."""
+        known = self._limits
+        if any(day != today for _, day in known):
+            self._limits = known = {key: limit for key, limit in known.items() if key[1] == today}
+        for one in distributions:
+            if (one.name, today) not in known:
+                known[one.name, today] = self._limit(one, today)
+        found = {one: known[one.name, today] for one in distributions}
+        return {one: limit for one, limit in found.items() if limit is not None}
+
+    def count(self, distribution: Distribution, today: date, buckets: Mapping[int, int]) -> None:
+        """See ``StateSource``. Not exactly once: a histogram's use does not depend on single numbers."""
+        if not buckets:
+            return
+        key = _histogram(distribution, today)
+        with explained("counting"):
+            pipeline = self._client.pipeline(transaction=False)
+            for bucket, count in buckets.items():
+                pipeline.hincrby(key, str(bucket), count)
+            pipeline.expire(key, (distribution.days + 2) * _DAY_SECONDS)
+            pipeline.execute()
+
+    def check(self) -> None:
+        """Raise StateUnavailable when the server does not answer, StateError when it may forget what it was told."""
+        with explained("health check"):
+            try:
+                memory = self._client.info("memory")
+            except redis.exceptions.NoPermissionError:
+                self._client.ping()
+                return  # a managed Redis may hide it; its operator has read the documentation
+        policy = str(memory.get("maxmemory_policy", "noeviction"))
+        if int(memory.get("maxmemory", 0)) and policy.startswith("allkeys"):
+            raise StateError(
+                f"Redis may evict any key (maxmemory-policy {policy}): who holds a key could be "
+                "forgotten; set maxmemory-policy noeviction or volatile-ttl"
+            )
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._client.close()
+
+    def _limit(self, distribution: Distribution, today: date) -> float | None:
+        key = f"z:u:{distribution.name.removeprefix('@usual.')}:{today.isoformat()}"
+        with explained("limits"):
+            fixed: Any = self._client.get(key)
+            if fixed is None:
+                computed = limit_of(distribution, self._histograms(distribution, today))
+                text = "" if computed is None else repr(computed)
+                self._client.set(key, text, nx=True, ex=2 * _DAY_SECONDS)
+                fixed = self._client.get(key)
+        return float(fixed) if fixed else None
+
+    def _histograms(self, distribution: Distribution, today: date) -> Iterator[Mapping[int, int]]:
+        pipeline = self._client.pipeline(transaction=False)
+        for back in range(1, distribution.days + 1):
+            pipeline.hgetall(_histogram(distribution, today - timedelta(days=back)))
+        for histogram in pipeline.execute():
+            yield {int(bucket): int(count) for bucket, count in histogram.items()}
+
+
+def _histogram(distribution: Distribution, day: date) -> str:
+    return f"z:h:{distribution.id}:{day.isoformat()}"
+
+
+def _entries(flat: Sequence[Any]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    at = 0
+    while at < len(flat):
+        row, question, count = flat[at : at + 3]
+        at += 3
+        yield row, question, tuple(text.decode("utf-8", "surrogatepass") for text in flat[at : at + count])
+        at += count
