@@ -24,11 +24,12 @@ from schemas.catalog import Dataset
 from schemas.documents import Document, DocumentError
 from schemas.verdict import Violation
 
-#: ``failed``: the rule itself cannot bear the record, which govern would quarantine.
-Outcome = Literal["broken", "passes", "does_not_apply", "failed"]
-#: Why a rule does not apply (``withdrawn`` record, ``blank`` field, ``condition`` that does not hold, ``period`` over or
-#: not begun), or what is special about its outcome: ``state`` taken from the recorded verdict, ``undecided`` for want of
-#: a calendar. "" where nothing is.
+#: ``failed``: the rule itself cannot bear the record, which govern would quarantine. ``unknown``: it asks about other
+#: records, and what it was told is not recorded.
+Outcome = Literal["broken", "passes", "does_not_apply", "failed", "unknown"]
+#: Why a rule does not apply (``withdrawn`` record, ``blank`` field, ``condition`` that does not hold, ``period`` over
+#: or not begun), or what is special about its outcome: ``state`` taken from the recorded verdict, ``undecided`` for
+#: want of a calendar. "" where nothing is.
 Why = Literal["", "withdrawn", "blank", "condition", "period", "state", "undecided"]
 
 _CONTEXT = re.compile(r"\b(?:today|units|assigned)\b")
@@ -70,6 +71,8 @@ class ExplainedRule:
     conditions: tuple[ConditionSaid, ...]
     recorded: Violation | None = None
     detail: str = ""
+    #: False where there is no verdict by rules to compare with.
+    compared: bool = True
 
     @property
     def counts(self) -> bool:
@@ -79,7 +82,7 @@ class ExplainedRule:
     @property
     def differs(self) -> bool:
         """Whether the recorded verdict says something else of the rule than this evaluation."""
-        return (self.recorded is not None) != (self.counts and self.outcome == "broken")
+        return self.compared and (self.recorded is not None) != (self.counts and self.outcome == "broken")
 
     @property
     def matters(self) -> bool:
@@ -89,17 +92,33 @@ class ExplainedRule:
 
 
 def explain_rules(
-    rules: DatasetRules, record: Mapping[str, Any], context: JudgeContext, recorded: Iterable[Violation] = ()
+    rules: DatasetRules, record: Mapping[str, Any], context: JudgeContext, recorded: Iterable[Violation] | None = None
 ) -> tuple[ExplainedRule, ...]:
-    """Every rule of the dataset, whatever its status, in library order; *recorded* is what the verdict says."""
-    said = {violation.rule: violation for violation in recorded}
-    return tuple(explain_rule(rules.dataset, rule, record, context, said.get(rule.id)) for rule in rules.rules)
+    """Every rule of the dataset, whatever its status, in library order.
+
+    *recorded* is what the verdict says, None where there is none by rules.
+    """
+    said = {violation.rule: violation for violation in recorded or ()}
+    rejected = recorded is None or any(violation.severity == "reject" for violation in said.values())
+    explained = (
+        explain_rule(rules.dataset, rule, record, context, said.get(rule.id), rejected=rejected) for rule in rules.rules
+    )
+    return tuple(replace(one, compared=recorded is not None) for one in explained)
 
 
 def explain_rule(
-    dataset: Dataset, rule: Rule, record: Mapping[str, Any], context: JudgeContext, recorded: Violation | None = None
+    dataset: Dataset,
+    rule: Rule,
+    record: Mapping[str, Any],
+    context: JudgeContext,
+    recorded: Violation | None = None,
+    *,
+    rejected: bool = False,
 ) -> ExplainedRule:
-    """What *rule* makes of *record* (fields that it does not have count as null); raises nothing for any record."""
+    """What *rule* makes of *record* (fields that it does not have count as null); raises nothing for any record.
+
+    *rejected* says that the record was: of such a one the verdict need not hold what other records would have told.
+    """
     terms = rule_terms(dataset, rule)
     record = {**dict.fromkeys(terms.read), **dict.fromkeys(dataset.by_name), **record}
     conditions = tuple(_conditions(rule, terms, record, context))
@@ -114,7 +133,8 @@ def explain_rule(
     if why := _not_applied(dataset, rule, record, conditions, context):
         return replace(said, outcome="does_not_apply", why=why)
     if asks_state(rule):
-        return replace(said, outcome="broken" if recorded is not None else "passes", why="state")
+        silent: Outcome = "unknown" if rejected or not said.counts else "passes"
+        return replace(said, outcome=silent if recorded is None else "broken", why="state")
     try:
         if terms.compile()(record, context):
             return replace(said, outcome="broken")
@@ -127,7 +147,7 @@ def explain_rule(
 
 def asks_state(rule: Rule) -> bool:
     """Whether the rule's outcome depends on other records, as they were when it was judged."""
-    return bool(getattr(rule.check, "stateful", False))
+    return rule.asks is not None
 
 
 def _not_applied(
@@ -167,7 +187,8 @@ def _condition_text(name: str, condition: Condition) -> str:
         return f"size({name}) == {condition.length}"
     if condition.equals:
         return f"{name} == {' | '.join(condition.equals)}"
-    return f"{name} {'contains' if condition.contains else 'lacks'} {' | '.join(condition.contains or condition.lacks or ())}"
+    listed = " | ".join(condition.contains or condition.lacks or ())
+    return f"{name} {'contains' if condition.contains else 'lacks'} {listed}"
 
 
 def _inputs(
@@ -191,22 +212,32 @@ def _inputs(
     return tuple(found)
 
 
-def rule_text(text: str, rule_id: str) -> str:
-    """The rule as its author wrote it in the rule file *text*, remarks above it included; "" where it is not in it."""
+def rule_texts(text: str) -> dict[str, str]:
+    """Each rule of the rule file *text* by id, as its author wrote it, remarks above it included.
+
+    Empty where the file cannot be read; raises nothing.
+    """
     try:
         document = Document(text, "rules")
-        written = document.data["rules"]
-        at = next(number for number, rule in enumerate(written) if rule["id"] == rule_id)
-    except (DocumentError, KeyError, TypeError, StopIteration):
-        return ""
+        names = [str(rule["id"]) for rule in document.data["rules"]]
+    except (DocumentError, KeyError, TypeError):
+        return {}
     lines = text.splitlines()
-    first = document.line(("rules", at)) - 1
-    last = document.line(("rules", at + 1)) - 1 if at + 1 < len(written) else _end(lines, first)
+    begins = [document.line(("rules", at)) - 1 for at in range(len(names))]
+    ends = [*begins[1:], _end(lines, begins[-1])] if begins else []
+    return {
+        name: "\n".join(_without_neighbours(lines, first, last))
+        for name, first, last in zip(names, begins, ends, strict=True)
+    }
+
+
+def _without_neighbours(lines: Sequence[str], first: int, last: int) -> Sequence[str]:
+    """The lines of one rule: remarks stand above what they are about."""
     while first > 0 and lines[first - 1].lstrip().startswith("#"):
         first -= 1
     while last > first + 1 and (not lines[last - 1].strip() or lines[last - 1].lstrip().startswith("#")):
         last -= 1
-    return "\n".join(lines[first:last])
+    return lines[first:last]
 
 
 def _end(lines: Sequence[str], first: int) -> int:

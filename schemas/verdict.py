@@ -7,6 +7,7 @@ A record's verdict is one of accepted, suspect (accepted, flagged, and its unit 
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -88,6 +89,21 @@ class Feedback:
 def feedback_id(topic: str, partition: int, offset: int) -> str:
     """The id of the feedback on the record at these source coordinates: the same however often it is judged."""
     return f"{topic}-{partition}-{offset}"
+
+
+#: A topic may hold dots, underscores and hyphens; the last two parts are numbers.
+_FEEDBACK_ID = re.compile(r"([A-Za-z0-9._-]{1,249})-([0-9]{1,10})-([0-9]{1,19})")
+
+
+def parse_feedback_id(text: str) -> tuple[str, int, int]:
+    """Topic, partition and offset of a feedback id; raises ValueError for anything else."""
+    found = _FEEDBACK_ID.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:100]!r} is no feedback id: <topic>-<partition>-<offset>")
+    topic, partition, offset = found[1], int(found[2]), int(found[3])
+    if partition >= 1 << 31 or offset >= 1 << 63:
+        raise ValueError(f"{text[:100]!r} is no feedback id: the numbers are too large for a partition and an offset")
+    return topic, partition, offset
 
 
 _NULLABLE = ["null", "string"]
@@ -181,11 +197,21 @@ def _violation_dict(violation: Violation) -> dict[str, str]:
 
 
 def verdict_header_prefix(
-    *, verdict: Verdict, rule_set: str, schema_id: int, governed_at: int, topic: str, partition: int
+    *,
+    verdict: Verdict,
+    rule_set: str,
+    schema_id: int,
+    governed_at: int,
+    topic: str,
+    partition: int,
+    again: bool = False,
 ) -> bytes:
-    """Everything in the verdict header that a batch shares; the record's offset is appended to it."""
+    """Everything in the verdict header that a batch shares; the record's offset is appended to it.
+
+    *again*: the record has had a verdict before.
+    """
     return (
-        f"verdict={verdict};rules={rule_set};schema={schema_id};governed={governed_at};"
+        f"verdict={verdict};rules={rule_set};schema={schema_id};governed={governed_at};{'again=1;' if again else ''}"
         f"source={topic};partition={partition};offset="
     ).encode()
 
@@ -200,6 +226,7 @@ class VerdictPrefix:
     governed_at: int
     source_topic: str
     source_partition: int
+    again: bool = False
 
 
 def parse_verdict_prefix(prefix: bytes) -> VerdictPrefix:
@@ -213,6 +240,7 @@ def parse_verdict_prefix(prefix: bytes) -> VerdictPrefix:
             governed_at=int(parts["governed"]),
             source_topic=parts["source"],
             source_partition=int(parts["partition"]),
+            again=parts.get("again") == "1",
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"not a verdict header: {prefix!r}") from error

@@ -21,6 +21,7 @@ from schemas.verdict import (
     encode_feedback,
     encode_violations,
     feedback_id,
+    parse_feedback_id,
     parse_verdict_prefix,
     verdict_header_prefix,
 )
@@ -120,6 +121,19 @@ def test_violations_come_back_from_their_header(items: tuple[Violation, ...]) ->
 def test_feedback_has_one_id_for_one_place() -> None:
     places = {feedback_id(topic, p, o) for topic in ("a", "b") for p in range(3) for o in range(30)}
     assert len(places) == 180
+
+
+@given(st.from_regex(r"[A-Za-z0-9._-]{1,249}", fullmatch=True), st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1))
+def test_a_feedback_id_says_again_which_place_it_is_of(topic: str, partition: int, offset: int) -> None:
+    assert parse_feedback_id(feedback_id(topic, partition, offset)) == (topic, partition, offset)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a-1", "a-1-", "-1-2", "a--1-2x", "a-1-2\n", "a b-1-2", "a-1-٣", "a-2147483648-1", f"a-1-{2**63}"]
+)
+def test_what_is_no_feedback_id_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no feedback id"):
+        parse_feedback_id(text)
 
 
 def test_every_quarantine_reason_is_explained_in_both_languages() -> None:

@@ -1,4 +1,4 @@
-"""治理规则库：检查、样例、查看、比较、发布、回退。The rule library: lint, test, show, diff, publish, rollback."""
+"""治理规则库：检查、样例、查看、比较、发布、回退、说明结论。The rule library: lint, test, show, publish, explain…"""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zhida.cli._console import console, print_json, table
+from zhida.cli._rules_explain import explain
 from zhida.cli._rules_publish import diff, publish, rollback, shadow
 from zhida.cli._wiring import dataset_or_usage_error, today_in_china
 from zhida.errors import ExitCode, UserError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 app.command()(diff)
+app.command()(explain)
 app.command()(publish)
 app.command()(rollback)
 app.command()(shadow)
