@@ -27,6 +27,7 @@ VERDICT_COLUMNS = pl.Schema(
         "reported_at": pl.Datetime("ms", "UTC"),
         "governed_at": pl.Datetime("ms", "UTC"),
         "violations": pl.String(),  # JSON list, "" where there are none; quarantined: [{"rule": "<reason>", ...}]
+        "again": pl.Boolean(),  # the message had a verdict before; how long this one took says nothing
     }
 )
 

@@ -116,7 +116,9 @@ class GovernAgent:
         return True
 
     def owned(self) -> dict[tuple[str, int], int]:
-        """The partitions of ours, each with the offset up to which it is committed."""
+        """The partitions of ours, each with the offset up to which it is committed; none before the app has begun."""
+        if not self._app.zhida_subscribed:
+            return {}
         return {(tp.topic, tp.partition): offset for tp, offset in self._app.consumer.committed_offsets().items()}
 
     def take_counts(self) -> dict[tuple[Distribution, date], Counter[int]]:

@@ -77,6 +77,8 @@ class Outcome:
     shadow: tuple[ShadowCount, ...] | None = None
     #: Records that are judged again and rejected now: what an earlier judgement let in is taken back.
     withdrawn: dict[int, tuple[Violation, ...]] = field(default_factory=dict)
+    #: The messages have had a verdict before.
+    again: bool = False
     #: What the batch adds to the day's histograms.
     counts: list[tuple[Distribution, date, Buckets]] = field(default_factory=list)
 
@@ -94,7 +96,6 @@ class Prepared:
     decoded: Decoded
     judged: dict[int, tuple[Violation, ...]]
     context: JudgeContext
-    again: bool
     step: StateStep
     request: Request | None
 
@@ -177,6 +178,7 @@ class Governor:
         """
         decoded = self._decoder.decode([message.value for message in messages], refused)
         outcome = Outcome(self.dataset, topic, partition, governed_at, self._version, _ids_by_position(decoded))
+        outcome.again = again
         judged, failed = self._judge(decoded, governed_at)
         outcome.quarantined = decoded.broken + failed
         request = None
@@ -187,16 +189,16 @@ class Governor:
             offsets = [messages[position].offset for position in decoded.positions]
             place = (topic, partition)
             request = self._step.request(decoded, place, offsets, out, self._context.today, withdraw=again)
-        return Prepared(outcome, messages, decoded, judged, self._context, again, self._step, request)
+        return Prepared(outcome, messages, decoded, judged, self._context, self._step, request)
 
     def conclude(self, prepared: Prepared, answers: Answers) -> Outcome:
         """The outcome of a prepared batch, now that the state has answered."""
         outcome, messages, decoded, judged = prepared.outcome, prepared.messages, prepared.decoded, prepared.judged
-        outcome.counts = [] if prepared.again else answers.counts
+        outcome.counts = [] if prepared.outcome.again else answers.counts
         for row, violations in self._step.judge(decoded, answers, prepared.context).items():
             judged[row] = self._rules.in_order(judged.get(row, ()), violations)
         stopped = {broken.position for broken in outcome.quarantined}
-        if prepared.again:
+        if prepared.outcome.again:
             # A newer version has a verdict of its own; nobody needs to hear of this one any more.
             stopped |= {decoded.positions[row] for row in answers.stale}
         rows = self._told(prepared, answers)
@@ -206,7 +208,7 @@ class Governor:
             if _rejects(violations):
                 verdict = "rejected"
                 stopped.add(position)
-                if prepared.again:
+                if prepared.outcome.again:
                     outcome.withdrawn[position] = violations
             elif violations:
                 outcome.suspects[position] = violations
@@ -215,13 +217,13 @@ class Governor:
         told = (self._unreadable(outcome, broken, messages) for broken in outcome.quarantined)
         outcome.feedback += [answer for answer in told if answer is not None]
         outcome.stopped = frozenset(stopped)
-        if self._has_shadow and not prepared.again:
+        if self._has_shadow and not prepared.outcome.again:
             outcome.shadow = self._judge_shadow(prepared, answers)
         return outcome
 
     def _told(self, prepared: Prepared, answers: Answers) -> list[int]:
         """The rows whose unit is told: what is not plainly accepted; of those judged again, all that are current."""
-        if not prepared.again:
+        if not prepared.outcome.again:
             return sorted(prepared.judged)
         unread = {broken.position for broken in prepared.outcome.quarantined}
         rows = enumerate(prepared.decoded.positions)
@@ -229,7 +231,7 @@ class Governor:
 
     def _judge(self, decoded: Decoded, governed_at: int) -> tuple[dict[int, tuple[Violation, ...]], list[Broken]]:
         """The violations by row, and the records that the rules themselves fail on."""
-        today = datetime.fromtimestamp(governed_at / 1000, UTC).astimezone(CHINA).date()
+        today = china_day(governed_at)
         if self._context.today != today:
             assigned = self._assignments.units_for(self.dataset.code, today)
             self._context = JudgeContext(today=today, units=self._units, assigned=assigned)
@@ -321,6 +323,11 @@ class Governor:
         violation = Violation(broken.reason, "conformity", "reject", "", broken.detail, zh, en)
         identity = (unit, record_id, None)
         return self._answer(outcome, message, identity, broken.schema_id, "quarantined", (violation,))
+
+
+def china_day(moment: int) -> date:
+    """The day in China of *moment* (milliseconds since the epoch)."""
+    return datetime.fromtimestamp(moment / 1000, UTC).astimezone(CHINA).date()
 
 
 def _rejects(violations: tuple[Violation, ...]) -> bool:

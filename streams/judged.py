@@ -155,6 +155,7 @@ class JudgedReader:
             "reported_at": feedback.reported_at,
             "governed_at": feedback.governed_at,
             "violations": encode_violations(feedback.violations).decode(),
+            "again": False,
         }
 
     def _quarantined_row(self, message: Any) -> dict[str, Any] | None:
@@ -182,6 +183,7 @@ class JudgedReader:
             "reported_at": message.timestamp,
             "governed_at": shared.governed_at,
             "violations": orjson.dumps([violation]).decode(),
+            "again": shared.again,
         }
 
 
@@ -194,10 +196,11 @@ def _shared_columns(prefixes: list[VerdictPrefix]) -> pl.DataFrame:
             "rule_set": [p.rule_set for p in prefixes],
             "schema_id": [p.schema_id for p in prefixes],
             "governed_at": [p.governed_at for p in prefixes],
+            "again": [p.again for p in prefixes],
         },
         schema={
             name: VERDICT_COLUMNS[name]
             for name in ("source_topic", "source_partition", "verdict", "rule_set", "schema_id")
         }
-        | {"governed_at": pl.Int64},
+        | {"governed_at": pl.Int64, "again": pl.Boolean},
     ).with_columns(pl.col("governed_at").cast(pl.Datetime("ms", "UTC")))

@@ -74,6 +74,7 @@ def _prefix(outcome: Outcome, verdict: Verdict, schema_id: int) -> bytes:
         governed_at=outcome.governed_at,
         topic=outcome.topic,
         partition=outcome.partition,
+        again=outcome.again,
     )
 
 

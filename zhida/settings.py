@@ -143,10 +143,12 @@ class Settings(BaseSettings):
     partitions: int = _setting(4, "分区数", "Partitions of each dataset topic.", ge=1, le=1024)
     replication_factor: int = _setting(1, "副本数", "Copies of each topic.", ge=1, le=9)
     min_insync_replicas: int = _setting(1, "最少同步副本数", "Copies that must confirm a write.", ge=1, le=9)
-    report_retention_days: Days = _setting(7, "报送主题保留天数", "How long reported records stay in Kafka.")
-    accepted_retention_days: Days = _setting(7, "入库主题保留天数", "How long accepted records stay in Kafka.")
+    report_retention_days: Days = _setting(
+        90, "报送主题保留天数", "How long reported records stay in Kafka, can be judged again and explained whole.")
+    accepted_retention_days: Days = _setting(
+        90, "入库主题保留天数", "How long accepted records stay in Kafka, from where a new rule's index is built.")
     feedback_retention_days: Days = _setting(30, "反馈主题保留天数", "How long a unit can fetch its feedback.")
-    rejected_retention_days: Days = _setting(7, "退回历史主题保留天数", "How long the copy for the history stays.")
+    rejected_retention_days: Days = _setting(90, "退回历史主题保留天数", "How long the copy for the history stays.")
     quarantine_retention_days: Days = _setting(90, "隔离主题保留天数", "How long unreadable messages stay.")
     max_record_bytes: int = _setting(
         _MIB, "单条记录上限（字节）", "Larger messages are quarantined.", ge=1024, le=32 * _MIB)
@@ -161,6 +163,8 @@ class Settings(BaseSettings):
     govern_commit_interval_s: float = _setting(1.0, "提交间隔（秒）", "Between commits of offsets.", ge=0.05, le=60)
     govern_linger_ms: int = _setting(20, "攒批等待（毫秒）", "Longest wait for a batch to fill.", ge=0, le=5000)
     govern_batch_records: int = _setting(5000, "每批最多记录数", "Records in one batch.", ge=1, le=1_000_000)
+    govern_state: bool = _setting(
+        True, "跨记录规则", "Judge rules that look at other records (kept in Redis); off: leave these rules out.")
     # fmt: on
 
     @field_validator("data_dir")

@@ -36,7 +36,7 @@ PER_SECOND = Template(
     """SELECT intDiv(toUnixTimestamp64Milli(governed_at), 1000) AS second,
         uniqExact(cityHash64(source_topic, source_partition, source_offset))
     FROM $verdicts
-    WHERE governed_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
+    WHERE governed_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND NOT again
     GROUP BY second ORDER BY second
     $live"""
 )
@@ -45,7 +45,7 @@ LATENCY = Template(
     """SELECT count(), quantilesExact(0.5, 0.99, 1)(
         greatest(0, toUnixTimestamp64Milli(governed_at) - toUnixTimestamp64Milli(reported_at)))
     FROM $verdicts
-    WHERE governed_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
+    WHERE governed_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND NOT again
     $live"""
 )
 

@@ -110,6 +110,7 @@ _VERDICTS = Table(
         "reported_at": _TIME,
         "governed_at": _TIME,
         "violations": _TEXT,
+        "again": "Bool",
     },
     engine="ReplacingMergeTree(governed_at)",
     order_by=("source_topic", "source_partition", "source_offset"),

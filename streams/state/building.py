@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
-from time import monotonic
-from typing import Any, Protocol
+from time import monotonic, sleep
+from typing import Any
 
 import polars as pl
 import structlog
@@ -24,11 +24,13 @@ from schemas.topics import VERDICT_HEADER
 from schemas.verdict import VerdictPrefix, parse_verdict_prefix
 from streams.decoding import BatchDecoder, CodecCache
 from streams.learning import learn_and_decode
+from streams.state.marks import IndexMarks
 
 _Place = tuple[str, int]
 _AT_ONCE = 5_000
 _SECONDS = 30.0
 _POLL_SECONDS = 0.2
+_LOCK, _LOCK_SECONDS = "indexes", 120.0
 #: Accepted messages have passed govern's limit.
 _NO_LIMIT = 1 << 31
 
@@ -37,63 +39,64 @@ _QUIET = logging.getLogger(f"{__name__}.librdkafka")
 _QUIET.setLevel(logging.CRITICAL + 1)
 
 
-class BuildingState(StateSource, Protocol):
-    """A state that remembers which indexes are whole."""
-
-    def ready(self, indexes: Collection[str]) -> set[str]:
-        """Those of *indexes* (ids) that are not built yet."""
-        ...
-
-    def mark_ready(self, indexes: Collection[str]) -> None:
-        """They are built now."""
-        ...
-
-
 class IndexBuilder:
-    """Builds what is missing. Blocking; one instance is used once: :meth:`build`, and later :meth:`catch_up`."""
+    """Builds what is missing. Blocking; one instance is used once: :meth:`build`, and later :meth:`catch_up`.
+
+    *owner* names the worker: of several that miss the same one builds, the others wait for it.
+    """
 
     def __init__(
         self,
         kafka: KafkaConnection,
-        state: BuildingState,
+        state: StateSource,
+        marks: IndexMarks,
         codecs: CodecCache,
         plans: Collection[StatePlan],
+        *,
         today: date,
+        owner: str,
     ) -> None:
         self._kafka = kafka
         self._state = state
+        self._marks = marks
         self._codecs = codecs
         self._today = today
-        wanted = [index.id for plan in plans for index in plan.indexes]
-        self._missing = state.ready(wanted) if wanted else set()
-        self._plans = {
-            plan.dataset.accepted_topic: plan
-            for plan in plans
-            if any(index.id in self._missing for index in plan.indexes)
-        }
+        self._owner = owner
+        self._wanted = {index.id: plan for plan in plans for index in plan.indexes}
+        self._plans: dict[str, StatePlan] = {}
         self._readers: dict[str, Callable[[int, list[Any]], None]] = {}
         self._ends: dict[_Place, int] = {}
 
     def build(self) -> None:
-        """Read everything that was accepted; raises KafkaException, and what the state raises."""
-        if not self._missing:
-            return
-        self._read()
-        self._state.mark_ready(self._missing)
+        """Return when all indexes are whole; raises KafkaException, and what the state raises."""
+        while missing := self._marks.not_ready(self._wanted.keys()):
+            if not self._locked():
+                sleep(_POLL_SECONDS)
+                continue
+            try:
+                self._plans = {plan.dataset.accepted_topic: plan for plan in map(self._wanted.__getitem__, missing)}
+                self._read(building=True)
+                self._marks.mark_ready(missing)
+            finally:
+                self._marks.unlock_building(_LOCK, self._owner)
 
     def catch_up(self) -> None:
-        """Read what has been accepted since :meth:`build`."""
-        if self._missing:
-            self._read()
+        """Read what has been accepted since :meth:`build`, where this was the worker that built."""
+        self._read(building=False)
 
-    def _read(self) -> None:
-        places = self._places()
+    def _locked(self) -> bool:
+        return self._marks.lock_building(_LOCK, self._owner, _LOCK_SECONDS)
+
+    def _read(self, building: bool) -> None:
+        places = self._places() if self._plans else {}
         if not places:
             return
         count = 0
         for (topic, partition), messages in _messages(self._kafka, places):
             self._reader(topic)(partition, messages)
             self._ends[topic, partition] = messages[-1].offset() + 1
+            if building:
+                self._locked()
             count += len(messages)
         log.info("indexes built from accepted records", topics=sorted(self._plans), records=count)
 

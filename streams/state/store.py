@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from rules.state.definitions import Distribution, Replies, StatePlan, Texts
 from rules.state.memory import limit_of
 from schemas.connection import RedisConnection
-from schemas.redis_script import Script, open_client
+from schemas.redis_script import Script
+from streams.state.client import state_client
 from streams.state.errors import StateError, explained
 from streams.state.packing import Packer
 
@@ -26,17 +25,9 @@ from streams.state.packing import Packer
 ROWS_A_CALL = 500
 #: Calls sent before their answers are awaited; bounds what the client holds in memory.
 _CALLS_A_ROUND = 20
-#: Seconds to wait for an answer. Whoever asks tries again, and says so.
-_TIMEOUT = 5.0
 _DAY_SECONDS = 86_400
 
 APPLY = (Path(__file__).parent / "apply.lua").read_text(encoding="utf-8")
-
-
-def state_client(connection: RedisConnection) -> redis.Redis:
-    """A client for the state: a connection that was lost while idle is opened again, everything else is an error."""
-    retry: Any = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    return open_client(connection, timeout=_TIMEOUT, retry=retry)
 
 
 class RedisState:

@@ -130,6 +130,7 @@ class Province:
             pl.lit(now).dt.cast_time_unit("ms").alias("reported_at"),
             pl.lit(now).dt.cast_time_unit("ms").alias("governed_at"),
             pl.lit(orjson.dumps(violations).decode() if violations else "").alias("violations"),
+            pl.lit(False).alias("again"),
         ).cast(dict(VERDICT_COLUMNS))
         enters = verdict in {"accepted", "suspect"}
         batch = GovernedBatch(item, frame if enters else None, verdicts)

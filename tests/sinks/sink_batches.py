@@ -136,6 +136,7 @@ def _verdict_row(message: Message) -> tuple[Any, ...]:
         message.reported_at,
         message.governed_at,
         violations,
+        False,
     )
 
 

@@ -94,6 +94,7 @@ class Board:
                 json.dumps([{"rule": r, "dimension": d, "value": '"]'} for r, d in one.violations])
                 if one.violations
                 else "",
+                False,
             )
             for one in said
         ]

@@ -77,6 +77,8 @@ def _show(out: Console, feedback: Feedback, catalog: Catalog) -> None:
         f"  版本 version {feedback.version or '-'}  用时 took {delay} ms",
         style=colour,
     )
+    if feedback.verdict == "accepted":
+        out.print("    重新判定：原先的疑问已消除，无需处理 judged again: no longer in doubt, nothing to do")
     for violation in feedback.violations:
         field = dataset.by_name.get(violation.field) if dataset else None
         name = f"{field.zh} {field.name}" if field else violation.field

@@ -19,9 +19,15 @@ from streams.app import Tuning, build_app, run_app
 from streams.decoding import CodecCache
 from streams.delivery import BatchProducer, SinglesProducer
 from streams.govern import GovernAgent, now_ms
-from streams.governing import Governor
+from streams.governing import Governor, china_day
 from streams.outputs import OutputWriter
+from streams.rejudging import Fetcher, Rejudger
 from streams.shadow import ShadowTally
+from streams.state.building import IndexBuilder
+from streams.state.due import DueList
+from streams.state.errors import StateError
+from streams.state.marks import IndexMarks
+from streams.state.store import RedisState
 from streams.topic_admin import FeedbackTopics, TopicAdmin
 from zhida.following import Following
 from zhida.in_force import InForce
@@ -30,6 +36,9 @@ from zhida.settings import Settings
 
 #: Between two reports of what shadow rules have found.
 _SHADOW_SECONDS = 15.0
+#: Rules are in force everywhere within 3 s.
+_CATCH_UP_SECONDS = 5.0
+_COUNT_SECONDS = 5.0
 
 log = structlog.get_logger("govern")
 
@@ -51,12 +60,27 @@ def client_id(role: str) -> str:
     return f"zhida-{role}-{socket.gethostname()}-{os.getpid()}"
 
 
+def open_state(settings: Settings) -> RedisState | None:
+    """What rules over several records ask; None where they are left out. Blocking; raises StateError."""
+    if not settings.govern_state:
+        return None
+    state = RedisState(settings.redis(), secret=settings.pii_key(), wait_days=settings.report_retention_days)
+    state.check()
+    return state
+
+
 class _Governors:
     """Makes the governors of all datasets from what is in force. Blocking."""
 
-    def __init__(self, settings: Settings, registry: RegistryClient) -> None:
+    def __init__(self, settings: Settings, registry: RegistryClient, state: RedisState | None, name: str) -> None:
+        self._name = name
+        self._marks = None if state is None else IndexMarks(settings.redis())
         self._registry = registry
         self._limit = settings.max_record_bytes
+        self._kafka = settings.kafka()
+        self._state = state
+        #: Has built what the newest rules ask for; to be caught up once all workers use them.
+        self.builder: IndexBuilder | None = None
 
     def __call__(self, in_force: InForce) -> dict[str, Governor]:
         """The governors by report topic, ready to judge; raises RuleError when the rules do not fit the catalog."""
@@ -73,6 +97,13 @@ class _Governors:
             governor.warm_up(now_ms())
             with suppress(UnknownSubject):
                 codecs.learn(dataset, self._registry.latest(dataset.subject_name).id)
+        if self._state is not None and self._marks is not None:
+            plans = [governor.plan for governor in made.values()]
+            today = china_day(now_ms())
+            self.builder = IndexBuilder(
+                self._kafka, self._state, self._marks, codecs, plans, today=today, owner=self._name
+            )
+            self.builder.build()
         return made
 
 
@@ -88,6 +119,50 @@ async def _tell_shadow(shadow: ShadowTally, following: Following, client: str) -
             following.add(client, shadow=found)
 
 
+class _StateTasks:
+    """What is done for the state beside judging: indexes are caught up, histograms told, due records judged again."""
+
+    def __init__(self, state: RedisState, agent: GovernAgent, rejudger: Rejudger) -> None:
+        self._state = state
+        self._agent = agent
+        self._running = {asyncio.create_task(rejudger.run()), asyncio.create_task(self._tell_counts())}
+
+    def caught_up_later(self, builder: IndexBuilder | None) -> None:
+        """Have *builder* read what workers with the rules of before have accepted meanwhile."""
+        if builder is not None:
+            task = asyncio.create_task(self._catch_up(builder))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def stop(self) -> None:
+        """End everything; histograms are told what they have not been told yet."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._tell_once()
+        await asyncio.to_thread(self._state.close)
+
+    async def _catch_up(self, builder: IndexBuilder) -> None:
+        await asyncio.sleep(_CATCH_UP_SECONDS)
+        try:
+            await asyncio.to_thread(builder.catch_up)
+        except Exception as error:
+            log.error("indexes are not caught up", error=f"{type(error).__name__}: {error}"[:500])
+
+    async def _tell_counts(self) -> None:
+        while True:
+            await asyncio.sleep(_COUNT_SECONDS)
+            await self._tell_once()
+
+    async def _tell_once(self) -> None:
+        for (distribution, day), buckets in self._agent.take_counts().items():
+            try:
+                await asyncio.to_thread(self._state.count, distribution, day, buckets)
+            except StateError as error:
+                # They are statistics: a few that are missing change no threshold.
+                log.warning("numbers are not counted", field=distribution.field, error=str(error))
+
+
 async def run_govern(context: RoleContext) -> None:
     """Judge records until asked to stop."""
     await context.registry_ready.wait()
@@ -96,7 +171,8 @@ async def run_govern(context: RoleContext) -> None:
     registry = RegistryClient(settings.registry())
     feedback_id = await asyncio.to_thread(registry.register, FEEDBACK_SUBJECT, FEEDBACK_SCHEMA)
     name = client_id("govern")
-    build = _Governors(settings, registry)
+    state = await asyncio.to_thread(open_state, settings)
+    build = _Governors(settings, registry, state, name)
     in_force, governors = await following.begin("govern", name, build)
     # A quarantined message may be as large as the topics allow, and carries headers on top.
     max_bytes = settings.max_message_bytes + 65_536
@@ -109,10 +185,18 @@ async def run_govern(context: RoleContext) -> None:
     )
     app = build_app(GOVERN_GROUP, kafka, tuning_of(settings), client_id=name)
     shadow = ShadowTally(now_ms)
-    agent = GovernAgent(app, governors, writer, shadow=shadow)
+    agent = GovernAgent(app, governors, writer, shadow=shadow, state=state)
+    fetcher = Fetcher(kafka, client_id=name)
+    tasks = None
+    if state is not None:
+        due = DueList(settings.redis())
+        tasks = _StateTasks(state, agent, Rejudger(due, fetcher, agent.owned, agent.judge_again))
+        tasks.caught_up_later(build.builder)
 
     async def use(newer: InForce) -> None:
         await agent.use(await asyncio.to_thread(build, newer))
+        if tasks is not None:
+            tasks.caught_up_later(build.builder)
 
     await writer.start()
     follow = asyncio.create_task(following.follow("govern", name, in_force, use))
@@ -126,5 +210,8 @@ async def run_govern(context: RoleContext) -> None:
             # The worker's entry goes with it; the log keeps what it has counted.
             log.info("shadow rules", **last)
         following.leave(name)
+        if tasks is not None:
+            await tasks.stop()
+        await fetcher.stop()
         await writer.stop()
         registry.close()
