@@ -16,6 +16,8 @@ from rules.state.texts import bucket_end
 NEWEST = 8
 #: Partition and offset of a message, by report topic.
 Place = tuple[str, int, int]
+#: Report topic, identity -> order and message.
+_Waiting = dict[tuple[str, str], tuple[str, Place]]
 
 
 @dataclass(slots=True)
@@ -35,8 +37,8 @@ class MemoryState:
     _holders: dict[tuple[str, str], dict[str, tuple[int, str]]] = field(default_factory=lambda: defaultdict(dict))
     #: Index id, identity -> what it holds.
     _held: dict[tuple[str, str], _Held] = field(default_factory=dict)
-    #: Index id, event, key -> identity -> message.
-    _waiting: dict[tuple[str, Event, str], dict[str, Place]] = field(default_factory=lambda: defaultdict(dict))
+    #: By index id, event and key.
+    _waiting: dict[tuple[str, Event, str], _Waiting] = field(default_factory=lambda: defaultdict(dict))
     _histograms: dict[tuple[str, date], Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     _came: int = 0
     due: set[Place] = field(default_factory=set)
@@ -60,11 +62,13 @@ class MemoryState:
                     self._tell(index.id, identity, _Held(order, key, value), before)
             place = (topic, partition, int(offset))
             for number, (question, (key, value)) in enumerate(zip(plan.questions, asked, strict=True)):
-                answer = self._answer(question, identity, key, value) if key else None
+                # Records of two datasets may go by the same number and are not the same.
+                itself = identity if question.index.dataset == plan.dataset.code else ""
+                answer = self._answer(question, itself, key, value) if key else None
                 if answer is not None:
                     found.setdefault(row, {})[number] = answer
                 if write and key and question in plan.waiting:
-                    self._wait(question, identity, key, place, flagged=answer is not None)
+                    self._wait(question, identity, key, (order, place), flagged=answer is not None)
         return Replies(found, frozenset(stale))
 
     def limits(self, distributions: Sequence[Distribution], today: date) -> Mapping[Distribution, float]:
@@ -106,15 +110,19 @@ class MemoryState:
         others = [who for _, who, _ in holders if who != identity]
         return (others[0],) if others else None
 
-    def _wait(self, question: Question, identity: str, key: str, place: Place, *, flagged: bool) -> None:
-        if flagged:
-            self._waiting[question.index.id, CLEARED_BY[question.mode], key][identity] = place
-        elif question.mode == "clear":
+    def _wait(self, question: Question, identity: str, key: str, now: tuple[str, Place], *, flagged: bool) -> None:
+        event = CLEARED_BY[question.mode]
+        if not flagged:
+            if question.mode != "clear":
+                return
             # Not only what comes after the other record has to agree with it.
-            self._waiting[question.index.id, "+", key][identity] = place
+            event = "+"
+        waiting, who = self._waiting[question.index.id, event, key], (now[1][0], identity)
+        # An older version, which nothing tells where the record is in no index, must not wait in place of a newer one.
+        waiting[who] = max(waiting.get(who, now), now)
 
     def _wake(self, index: str, event: Event, key: str) -> None:
-        self.due.update(self._waiting.pop((index, event, key), {}).values())
+        self.due.update(place for _, place in self._waiting.pop((index, event, key), {}).values())
 
 
 def limit_of(distribution: Distribution, days: Iterator[Mapping[int, int]]) -> float | None:
