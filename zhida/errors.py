@@ -23,6 +23,8 @@ class ExitCode(IntEnum):
     NOT_FOUND = 4
     #: The other side refused the credentials.
     DENIED = 5
+    #: Nothing was done; what was asked about would change something.
+    WOULD_CHANGE = 6
     #: A defect of Zhida.
     DEFECT = 70
     #: Stopped by Ctrl-C.

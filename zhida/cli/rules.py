@@ -11,6 +11,7 @@ import typer
 from zhida.cli._console import console, print_json, table
 from zhida.cli._rules_explain import explain
 from zhida.cli._rules_publish import diff, publish, rollback, shadow
+from zhida.cli._rules_replay import replay
 from zhida.cli._wiring import dataset_or_usage_error, today_in_china
 from zhida.errors import ExitCode, UserError
 
@@ -23,6 +24,7 @@ app = typer.Typer()
 app.command()(diff)
 app.command()(explain)
 app.command()(publish)
+app.command()(replay)
 app.command()(rollback)
 app.command()(shadow)
 
@@ -164,7 +166,9 @@ def _as_json(rule: Rule) -> dict[str, Any]:
 
 def _details(rule: Rule) -> dict[str, Any]:
     """Conditions and parameters as they are in force, what the catalog has added included."""
-    parameters: dict[str, Any] = rule.check.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    parameters: dict[str, Any] = rule.check.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude_defaults=True
+    )
     if rule.effective is not None:
         parameters["effective"] = rule.effective.model_dump(mode="json", by_alias=True, exclude_none=True)
     if rule.owner:

@@ -1,0 +1,124 @@
+"""Judging as govern does, for nobody's ears: the one place here that knows how a batch is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rules.checks import kinds
+from rules.checks.base import StatefulCheck
+from rules.ruleset import RuleSet
+from rules.state.definitions import Question, StateSource
+from schemas.catalog import Dataset
+from schemas.release import Release
+from streams.decoding import CodecCache
+from streams.governing import Governor, Outcome
+from streams.learning import Refused, learn_and_decode
+from zhida.replaying.compare import LeftOut, Said, unreadable
+
+
+class Record:
+    """A message of confluent-kafka as govern reads them."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+
+    @property
+    def key(self) -> bytes | None:
+        """``<unit>|<record_id>``."""
+        found: bytes | None = self._message.key()
+        return found
+
+    @property
+    def value(self) -> bytes | None:
+        """The framed record."""
+        found: bytes | None = self._message.value()
+        return found
+
+    @property
+    def offset(self) -> int:
+        """Its offset in the partition."""
+        found: int = self._message.offset()
+        return found
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch."""
+        found: int = self._message.timestamp()[1]
+        return found
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """The unit's own headers."""
+        return self._message.headers() or []
+
+
+class Judge:
+    """Judges batches of one dataset; the state, where there is one, is asked and never told."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        rule_set: RuleSet,
+        release: Release,
+        codecs: CodecCache,
+        *,
+        max_record_bytes: int,
+        state: StateSource | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self._codecs = codecs
+        self._state = state
+        self._governor = Governor(
+            dataset, rule_set, release.units, release.assignments, codecs, max_record_bytes=max_record_bytes
+        )
+
+    def judge(self, topic: str, partition: int, records: Sequence[Record], moment: int) -> dict[int, Said]:
+        """What is said of *records* on the day of *moment* (ms), by offset; plainly accepted ones are left out.
+
+        Blocking; raises RegistryUnavailable, and what the state raises.
+        """
+
+        def attempt(refused: Refused) -> Outcome:
+            return self._governor.judge(topic, partition, records, moment, refused, self._state, write=False)
+
+        outcome = learn_and_decode(attempt, self._codecs, self.dataset)
+        said = {
+            answer.source_offset: Said(answer.verdict, answer.violations, answer.unit) for answer in outcome.feedback
+        }
+        for broken in outcome.quarantined:
+            offset = records[broken.position].offset
+            said[offset] = unreadable(broken.reason, said[offset].unit if offset in said else "")
+        return said
+
+
+def left_out(new: RuleSet, in_force: RuleSet | None, state: StateSource | None) -> tuple[tuple[str, ...], LeftOut]:
+    """The rules of the two sets that cannot be compared, and whether a rule of whatever set is one of such.
+
+    Without a state these are all that ask about other records; with one, those of *new* that ask for an index that is
+    not kept yet, because no rule in force asks for it.
+    """
+    sets = [one for one in (new, in_force) if one is not None]
+    asking = {rule.id: rule for one in sets for rules in one for rule in rules.active if rule.asks is not None}
+    if state is None:
+        stateful = {kind for kind, check in kinds().items() if issubclass(check, StatefulCheck)}
+
+        def asks(rule: str) -> bool:
+            parts = rule.split(".")
+            return rule in asking or (len(parts) > 2 and parts[2] in stateful)
+
+        return tuple(sorted(asking)), asks
+    kept = (
+        {index for rules in in_force or () for index in in_force.plan(rules.dataset.code).indexes}
+        if in_force
+        else set()
+    )
+    unkept = {
+        rule.id
+        for rules in new
+        for rule in rules.active
+        if isinstance(asked := rule.asks, Question) and asked.index not in kept
+    }
+    return tuple(sorted(unkept)), unkept.__contains__
