@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from rules.cel import IN_FORCE, Said, conjunction
-from rules.model import Rule
+from rules.model import FOUND, Rule
 from rules.ruleset import DatasetRules
 from schemas.catalog import Dataset
 
@@ -58,20 +58,21 @@ def contract_name(rule_id: str) -> str:
 
 def _contract_rule(rule: Rule, dataset: Dataset) -> dict[str, Any]:
     said = said_in_cel(rule, dataset)
+    zh, en = (message.replace(FOUND, "…") for message in (rule.zh, rule.en))
     params = {
         "zhida.rule": rule.id,
         "zhida.kind": rule.kind,
         "zhida.field": rule.field,
         "zhida.dimension": rule.dimension,
         "zhida.severity": rule.severity,
-        "zhida.zh": rule.zh,
-        "zhida.en": rule.en,
+        "zhida.zh": zh,
+        "zhida.en": en,
     }
     if rule.basis:
         params["zhida.basis"] = rule.basis
     common: dict[str, Any] = {
         "name": contract_name(rule.id),
-        "doc": f"{rule.zh} / {rule.en}",
+        "doc": f"{zh} / {en}",
         "kind": "CONDITION",
         "mode": "WRITE",
         "tags": sorted({rule.dimension, rule.severity}),

@@ -14,6 +14,14 @@ class RuleError(Exception):
         super().__init__("\n".join(self.problems))
 
 
+class ParameterError(ValueError):
+    """A parameter of a rule cannot be used; ``key`` is its name in the rule file."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the nearest known word, else the known words."""
     known = sorted(known)

@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from rules.checks.base import JudgeContext
+from rules.checks.base import JudgeContext, StatefulCheck
 from rules.errors import RuleError
+from rules.given import Answers, Case, case_of
 from rules.loader import Source
-from rules.model import Rule, known_field
-from rules.ruleset import LIBRARY_DIR, DatasetRules, RuleSet
-from schemas.catalog import Catalog, Dataset, DatasetField
-from schemas.types import TYPES
+from rules.model import Rule
+from rules.records import GIVEN, record_of
+from rules.ruleset import LIBRARY_DIR, DatasetRules, Found, RuleSet
+from schemas.catalog import Catalog, Dataset
 from schemas.verdict import Violation
-
-_REPEAT = {"repeat", "times"}
-
-
-def record_of(example: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
-    """The whole record that a partial one in a rule file stands for; raises ValueError.
-
-    What the example leaves out is null, ``deleted`` is false. ``{repeat: 某, times: 200}`` stands for 200 characters.
-    """
-    record: dict[str, Any] = {field.name: None for field in dataset.fields} | {"deleted": False}
-    for name, value in example.items():
-        record[name] = _value_of(value, known_field(name, dataset))
-    return record
-
-
-def _value_of(value: Any, field: DatasetField) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        if value.keys() != _REPEAT:
-            raise ValueError(f"{field.name}: the only mapping in an example is {{repeat: text, times: number}}")
-        value = str(value["repeat"]) * int(value["times"])
-    if field.type == "string":
-        if not isinstance(value, str):
-            raise ValueError(f"{field.name} is text: put {value!r} in quotes")
-        return value
-    return TYPES[field.type].from_text(value.isoformat() if hasattr(value, "isoformat") else str(value))
 
 
 def run_examples(rules: DatasetRules, context: JudgeContext) -> Iterator[tuple[Rule, str, str]]:
@@ -57,29 +32,72 @@ def run_examples(rules: DatasetRules, context: JudgeContext) -> Iterator[tuple[R
         for expected, of_rule in (("pass", rule.passes), ("fail", rule.fails))
         for number, example in enumerate(of_rule, start=1)
     ]
-    records = [_record_or_fault(example, rules.dataset) for _, _, _, example in examples]
-    sound = [record for record in records if isinstance(record, dict)]
+    cases = [_case_or_fault(rule, example, rules.dataset) for rule, _, _, example in examples]
+    sound = [(rule, case) for (rule, *_), case in zip(examples, cases, strict=True) if isinstance(case, Case)]
     # One frame for all: a frame for each would compile nothing anew, and still take ten times as long.
-    by_column = rules.judge_columns(pl.DataFrame(sound, schema=rules.dataset.polars_schema), context).violations
+    frame = pl.DataFrame([case.record for _, case in sound], schema=rules.dataset.polars_schema)
+    by_column = rules.judge_columns(frame, context).violations
+    answers = _answers(sound, rules, context)
     row = 0
-    for (rule, expected, number, example), record in zip(examples, records, strict=True):
-        if isinstance(record, dict):
-            by_row = rules.judge_row(record, context)
-            wrong = _wrong(rule, expected, example, by_row, by_column.get(row, ()))
+    for (rule, expected, number, example), case in zip(examples, cases, strict=True):
+        if isinstance(case, Case):
+            alone = rules.judge_row(case.record, context), by_column.get(row, ())
+            both = (
+                _together(rules, rule, case.record, found, answer, context)
+                for found, answer in zip(alone, answers.get(row, (None, None)), strict=True)
+            )
+            wrong = _wrong(rule, expected, example, *both)
             row += 1
         else:
-            wrong = record
+            wrong = case
         if wrong:
             yield rule, expected, f"example {number}: {wrong}"
 
 
-def _record_or_fault(example: Mapping[str, Any], dataset: Dataset) -> dict[str, Any] | str:
+def _case_or_fault(rule: Rule, example: Mapping[str, Any], dataset: Dataset) -> Case | str:
     try:
-        record = record_of(example, dataset)
-        pl.DataFrame([record], schema=dataset.polars_schema)
+        if isinstance(rule.check, StatefulCheck):
+            case = case_of(example, rule.check, dataset)
+            pl.DataFrame(case.records, schema=rule.check.about.polars_schema)
+        elif GIVEN in example:
+            raise ValueError("given is for rules that ask about other records")
+        else:
+            case = Case(record_of(example, dataset))
+        pl.DataFrame([case.record], schema=dataset.polars_schema)
     except (ValueError, TypeError, KeyError, pl.exceptions.PolarsError) as error:
         return f"not a record of {dataset.code}: {error}"
-    return record
+    return case
+
+
+def _answers(
+    cases: Sequence[tuple[Rule, Case]], rules: DatasetRules, context: JudgeContext
+) -> dict[int, tuple[Found | None, Found | None]]:
+    """By number of the case what the state says to its rule's question: by row, and by column."""
+    found: dict[int, tuple[Found | None, Found | None]] = {}
+    for _, group in groupby(enumerate(cases), key=lambda numbered: numbered[1][0].id):
+        of_rule = list(group)
+        check = of_rule[0][1][0].check
+        if not isinstance(check, StatefulCheck):
+            continue
+        answers = Answers(rules.dataset, check, context.today)
+        by_column = answers.by_column([case for _, (_, case) in of_rule])
+        for (number, (_, case)), column in zip(of_rule, by_column, strict=True):
+            found[number] = (answers.by_row(case), column)
+    return found
+
+
+def _together(
+    rules: DatasetRules,
+    rule: Rule,
+    record: Mapping[str, Any],
+    found: tuple[Violation, ...],
+    answer: Found | None,
+    context: JudgeContext,
+) -> tuple[Violation, ...]:
+    """What the record alone breaks, and what *rule* says to what the state has answered."""
+    if answer is None or (asked := rule.asks) is None:
+        return found
+    return rules.in_order(found, rules.judge_answers(record, {asked.name: answer}, context))
 
 
 def _wrong(

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rules.document import LIBRARY_FILE
-from rules.errors import RuleError
+from rules.errors import ParameterError, RuleError
 from rules.expr import ExpressionError
 from rules.model import LibraryFile, Rule, RuleFile, said
 from schemas.catalog import Catalog, Dataset
@@ -92,6 +92,8 @@ def read_rules(path: Path, dataset: Dataset, catalog: Catalog, text: str | None 
             resolved.append(rule.resolve(dataset, catalog))
         except ExpressionError as error:
             problems.append(source.problem(("rules", index, error.key), f"{rule.id}: {error.key}, {error}"))
+        except ParameterError as error:
+            problems.append(source.problem(("rules", index, error.key), f"{rule.id}: {error.key}: {error}"))
         except ValueError as error:
             problems.append(source.problem(("rules", index), f"{rule.id}: {error}"))
     if problems:

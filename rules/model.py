@@ -12,8 +12,9 @@ from rules.checks.base import Check, JudgeContext
 from rules.conditions import Condition, ConditionExpression
 from rules.errors import suggest
 from rules.lifecycle import Effective, Status
+from rules.lookup import known_field
 from rules.state.definitions import Distribution, Question
-from schemas.catalog import Catalog, Dataset, DatasetField
+from schemas.catalog import Catalog, Dataset
 from schemas.verdict import Severity
 
 #: GB/T 36344-2018.
@@ -58,11 +59,11 @@ class Rule(BaseModel):
             raise ValueError(f"unknown kind {kind!r}{suggest(str(kind), kinds())}")
         check = kinds()[kind]
         own = {info.alias or name for name, info in cls.model_fields.items()} - {"check", "condition"}
+        parameter_names = {info.alias or name for name, info in check.model_fields.items()}
         for name in raw:
-            if name not in own and name not in check.model_fields:
-                raise ValueError(
-                    f"unknown key {name!r} in a rule of kind {kind}{suggest(str(name), own | {*check.model_fields})}"
-                )
+            if name not in own and name not in parameter_names:
+                known = suggest(str(name), own | parameter_names)
+                raise ValueError(f"unknown key {name!r} in a rule of kind {kind}{known}")
         parameters = {name: value for name, value in raw.items() if name not in own}
         rest = {name: value for name, value in raw.items() if name in own}
         if isinstance(rest.get("when"), str):
@@ -91,7 +92,7 @@ class Rule(BaseModel):
             raise ValueError(f"{self.kind} is for fields of type {types}; {self.field} is of type {field.type}")
         when = {name: condition.resolve(known_field(name, dataset)) for name, condition in self.when.items()}
         condition = None if self.condition is None else self.condition.resolve(dataset)
-        check = self.check.resolve(field, dataset).connect(catalog)
+        check = self.check.resolve(field, dataset).connect(field, dataset, catalog)
         if self.severity == "reject" and check.asks() is not None:
             raise ValueError(f"{self.kind} looks at other records, which may change: its severity must be suspect")
         if self.effective is not None:
@@ -118,7 +119,9 @@ class Rule(BaseModel):
         unset = {name for name in ("condition", "effective", "owner") if not getattr(self, name)}
         if self.status == "active":
             unset.add("status")
-        return self.model_dump(mode="json", exclude={"passes", "fails", *unset})
+        said = self.model_dump(mode="json", exclude={"passes", "fails", *unset})
+        # What is asked may depend on the catalog (all fields but some).
+        return said if self.asks is None else {**said, "asks": self.asks.name}
 
 
 class RuleFile(BaseModel):
@@ -167,11 +170,3 @@ def _completed(zh: str, en: str, dataset: Dataset) -> tuple[str, str]:
 def said(message: str) -> str:
     """What a validator said, without what pydantic puts in front."""
     return message.removeprefix("Value error, ")
-
-
-def known_field(name: str, dataset: Dataset) -> DatasetField:
-    """The field of that name; raises ValueError with a suggestion."""
-    try:
-        return dataset.by_name[name]
-    except KeyError:
-        raise ValueError(f"{dataset.code} has no field {name!r}{suggest(name, dataset.by_name)}") from None

@@ -2,19 +2,21 @@
 
 What is changed is an operator, a bound or a value of the check, or of a condition (``rules/variants.py``), or a
 condition is left out. It is done to the rule's row source, which every kind of check has, so that a new kind is covered
-without a word here; and to the text of expressions.
+without a word here; to the text of expressions; and to what is asked about other records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rules.checks.base import JudgeContext
+from rules.checks.base import JudgeContext, StatefulCheck
 from rules.conditions import ConditionExpression
-from rules.examples import record_of
+from rules.given import Answers, Case, case_of
 from rules.model import Rule
+from rules.questions import asking_otherwise
+from rules.records import record_of
 from rules.rows import OneRule, Term, TermPart, rule_terms
 from rules.ruleset import DatasetRules, RuleSet
 from rules.variants import constants, expressions, sources
@@ -43,14 +45,31 @@ def mutants(rule_set: RuleSet) -> Iterator[Mutant]:
 
 def mutants_of(rule: Rule, rules: DatasetRules, context: JudgeContext) -> Iterator[Mutant]:
     """Every change to *rule*; raises ValueError where an example is not a record of the dataset."""
-    examples = [
-        (record_of(example, rules.dataset), broken)
-        for broken, of_rule in ((False, rule.passes), (True, rule.fails))
-        for example in of_rule
-    ]
+    written = [(example, broken) for broken in (False, True) for example in (rule.fails if broken else rule.passes)]
     of_extension = bool(rules.dataset.by_name[rule.field].region)
+    if isinstance(rule.check, StatefulCheck):
+        cases = [(case_of(example, rule.check, rules.dataset), broken) for example, broken in written]
+        examples = _answered(cases, rule.check, rule.check, rules.dataset, context)
+        whole = rule_terms(rules.dataset, rule).compile()
+        for change, check in asking_otherwise(rule.check, rules.dataset):
+            otherwise = _answered(cases, rule.check, check, rules.dataset, context)
+            yield Mutant(rule, "check", change, _notice(otherwise, whole, context), of_extension)
+    else:
+        examples = [(record_of(example, rules.dataset), broken) for example, broken in written]
     for part, change, changed in _changes(rule, rules.dataset):
         yield Mutant(rule, part, change, _notice(examples, changed, context), of_extension)
+
+
+def _answered(
+    cases: Sequence[tuple[Case, bool]],
+    check: StatefulCheck,
+    asked: StatefulCheck,
+    dataset: Dataset,
+    context: JudgeContext,
+) -> list[tuple[Mapping[str, Any], bool]]:
+    """The examples with what *asked* is answered, as if it were the answer to *check*."""
+    answers = Answers(dataset, asked, context.today)
+    return [({**case.record, check.asks().name: answers.by_row(case)}, broken) for case, broken in cases]
 
 
 def _notice(examples: Iterable[tuple[Mapping[str, Any], bool]], changed: OneRule, context: JudgeContext) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from datetime import date, timedelta
 from decimal import Decimal
@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any
 
 from rules.identifiers import ID_REGIONS, WIDTH, id_number_is_valid, uscc_is_valid
+from rules.names import among_names
+from rules.state.texts import loose
 
 _OTHER_COMPARISON: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -65,10 +67,19 @@ def _born_any_day(number: str, today: date, regions: Any) -> bool:
     return id_number_is_valid(number, date.max, regions)
 
 
+def _written_the_same(name: str, others: Iterable[str]) -> bool:
+    return name in others
+
+
+def _same_but_for_dots(name: str, others: Iterable[str]) -> bool:
+    return loose(name) in map(loose, others)
+
+
 #: What a careless author would have written in place of the functions that examine a value.
 _WEAKER: dict[Any, tuple[Callable[..., bool], ...]] = {
     uscc_is_valid: (_no_check_character,),
     id_number_is_valid: (_no_birth_date, _no_region, _born_any_day),
+    among_names: (_written_the_same, _same_but_for_dots),
 }
 
 

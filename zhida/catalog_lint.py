@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rules.errors import RuleError
 from rules.examples import lint as lint_rules
-from rules.examples import record_of
 from rules.identifiers import uscc_is_valid
 from rules.model import ExampleContext
+from rules.records import record_of
 from rules.ruleset import DatasetRules, RuleSet
 from schemas.catalog import Dataset
 from schemas.documents import Location, Problem

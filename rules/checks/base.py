@@ -23,7 +23,7 @@ from datetime import date
 from typing import Any, ClassVar, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from rules.cel import Said
 from rules.state.definitions import Distribution, Question
@@ -85,7 +85,7 @@ class Check(BaseModel):
         """The check with its parameters completed and verified for *field*; raises ValueError with a reason."""
         return self
 
-    def connect(self, catalog: Catalog) -> Self:
+    def connect(self, field: DatasetField, dataset: Dataset, catalog: Catalog) -> Self:
         """The resolved check, verified against other datasets; raises ValueError with a reason."""
         return self
 
@@ -122,11 +122,30 @@ class Check(BaseModel):
 
 
 class StatefulCheck(Check):
-    """A check that asks about other records. Its rules are suspects: what other records say may change tomorrow."""
+    """A check that asks about other records. Its rules are suspects: what other records say may change tomorrow.
+
+    :meth:`connect` has to end with :meth:`asking`.
+    """
+
+    _asked: Question | Distribution | None = PrivateAttr(default=None)
+    _about: Dataset | None = PrivateAttr(default=None)
+
+    def asking(self, asked: Question | Distribution, about: Dataset) -> Self:
+        """The check with what it asks, and the dataset whose records it asks about."""
+        connected = self.model_copy()
+        connected._asked, connected._about = asked, about
+        return connected
 
     def asks(self) -> Question | Distribution:
-        """What the state has to be asked."""
-        raise NotImplementedError
+        """What the state has to be asked, once the check is connected."""
+        assert self._asked is not None
+        return self._asked
+
+    @property
+    def about(self) -> Dataset:
+        """The dataset whose records are asked about, once the check is connected."""
+        assert self._about is not None
+        return self._about
 
     def screen(self, field: DatasetField, context: JudgeContext) -> Screen:
         """Nothing: what the state finds is the screen."""
@@ -135,3 +154,9 @@ class StatefulCheck(Check):
     def row(self, field: DatasetField, names: RowNames) -> str:
         """Something was found."""
         return f"{names.local(self.asks().name)} is not None"
+
+
+def told_record(found: tuple[str, ...]) -> str:
+    """The record that was found, as it is said in messages in either language: its unit and its record id."""
+    unit, _, record_id = (found[0] if found else "").partition("|")
+    return f"{unit} / {record_id}" if record_id else unit

@@ -17,7 +17,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 from registry_support import RegistryThread
 
 from rules.contract import REFERENCE_TYPE, contract_rule_set
-from rules.examples import record_of
+from rules.records import record_of
 from rules.ruleset import DatasetRules, RuleSet
 from schemas.catalog import Catalog
 from schemas.connection import RegistryConnection

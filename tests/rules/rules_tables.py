@@ -10,7 +10,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from rules.examples import record_of
+from rules.records import record_of
 from rules.ruleset import DatasetRules
 from schemas.catalog import DatasetField
 from zhida.sample.identifiers import make_id_number, make_uscc
@@ -141,7 +141,8 @@ def _of_examples(rules: DatasetRules) -> dict[str, list[Any]]:
         for example in (*rule.passes, *rule.fails):
             record = record_of(example, rules.dataset)
             for name in example:
-                found[name][record[name]] = None
+                if name in found:
+                    found[name][record[name]] = None
     return {name: list(values) for name, values in found.items()}
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from rules.checks import kinds
 from rules.errors import RuleError
-from rules.examples import lint, record_of, run_examples
+from rules.examples import lint, run_examples
+from rules.records import record_of
 from rules.ruleset import LIBRARY_DIR, RuleSet
 from schemas.catalog import Catalog
 

@@ -40,8 +40,9 @@ def test_the_parts_of_a_rule_judge_as_the_rule_does() -> None:
             # Nothing is noticed where nothing is changed.
             judge = rule_terms(rules.dataset, rule).compile()
             blank = {field.name: None for field in rules.dataset.fields} | {"deleted": False}
-            broken = rule.id in {violation.rule for violation in rules.judge_row(blank, context)}
-            assert judge(blank, context) is broken, rule.id
+            found: dict[str, Any] = {} if rule.asks is None else {rule.asks.name: ("found",)}
+            broken = (*rules.judge_row(blank, context), *rules.judge_answers(blank, found, context))
+            assert judge(blank | found, context) is (rule.id in {one.rule for one in broken}), rule.id
 
 
 def test_dull_examples_notice_little(tmp_path: Any) -> None:
