@@ -137,3 +137,8 @@ def reasons(found: Explanation) -> list[tuple[str, str]]:
     return possible or [
         ("判定之后检查程序已改变，或程序缺陷，请反馈", "the checks were changed since, or it is a defect")
     ]
+
+
+def visible(text: str) -> str:
+    """*text* with everything escaped that is no visible character: records are not to write to a terminal."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

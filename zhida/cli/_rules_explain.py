@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zhida.cli._console import console, local_time, print_json, table, verdict_text
-from zhida.cli._explanation import as_json, quarantined, reasons, record_of, recorded_violations
+from zhida.cli._explanation import as_json, quarantined, reasons, record_of, recorded_violations, visible
 from zhida.cli._wiring import load_settings, now_ms
 from zhida.errors import ExitCode, UserError
 from zhida.logging import configure
@@ -162,9 +162,8 @@ def _show(out: Console, found: Explanation, rules: list[ExplainedRule], *, texts
     for told in (found.told,) if found.told else ():
         label, colour = verdict_text(told.verdict)
         out.print(f"{found.place.id}  {label}", style=f"bold {colour}")
-        out.print(
-            f"来源单位 unit {told.unit or '-'}    记录 record {told.record_id or '-'}    模式 schema {told.schema_id}"
-        )
+        unit, record = visible(told.unit) or "-", visible(told.record_id or "") or "-"
+        out.print(f"来源单位 unit {unit}    记录 record {record}    模式 schema {told.schema_id}")
         out.print(f"报送 reported {local_time(told.reported_at)}    判定 judged {local_time(told.governed_at)}")
         catalog = f"    目录 catalog {found.release}" if found.release else ""
         out.print(f"规则库 rule set {told.rule_set}{catalog}    记于 recorded on {told.topic}")
@@ -188,7 +187,7 @@ def _show_record(out: Console, found: Explanation) -> None:
     shown = table("字段 field", "值 value", title=f"{found.dataset.zh} {found.dataset.en}")
     for name, value in record_of(found).items():
         if value:
-            shown.add_row(f"{found.dataset.by_name[name].zh} {name}", value)
+            shown.add_row(f"{found.dataset.by_name[name].zh} {name}", visible(value))
     out.print(shown)
 
 
@@ -199,12 +198,13 @@ def _show_rules(out: Console, found: Explanation, rules: list[ExplainedRule]) ->
         "依据 inputs",
         title=f"判定当日 judged on {found.today}，{len(rules)}/{len(found.rules)}",
     )
-    for one in rules:
+    # What is wrong stands first, each part in the order of the library.
+    for one in sorted(rules, key=lambda one: not (one.differs or one.outcome in ("broken", "failed"))):
         outcome, colour = _OUTCOMES[one.outcome]
         lines = [outcome, *filter(None, (_STATUSES.get(one.rule.status, ""), _WHY.get(one.why, ""), one.detail))]
         if one.differs:
             lines.append("与结论不同 not as the verdict says")
-        inputs = [f"{item.name} = {item.value or '（空 blank）'}" for item in one.inputs]
+        inputs = [f"{item.name} = {visible(item.value) or '（空 blank）'}" for item in one.inputs]
         marks = {True: "✓", False: "✗", None: "?"}
         inputs += [f"{marks[said.holds]} when {said.text}" for said in one.conditions]
         shown.add_row(one.rule.id.partition(".")[2], "\n".join(lines), "\n".join(inputs), style=colour)
@@ -228,7 +228,7 @@ def _show_broken(out: Console, found: Explanation, rules: list[ExplainedRule], *
             if one
             else ("", "")
         )
-        out.print(f"  {zh}\n  {en}")
+        out.print(f"  {visible(zh)}\n  {visible(en)}")
         if one is not None:
             about = {"依据 basis": one.rule.basis, "负责 owner": one.rule.owner, "状态 status": one.rule.status}
             out.print("  " + "    ".join(f"{title} {text}" for title, text in about.items() if text))
@@ -238,7 +238,7 @@ def _show_broken(out: Console, found: Explanation, rules: list[ExplainedRule], *
 
 def _show_quarantined(out: Console, found: Explanation, told: Told) -> None:
     about = quarantined(found, told)
-    out.print(f"隔离原因 reason: {about['reason']}  {told.detail}", style="magenta")
+    out.print(f"隔离原因 reason: {about['reason']}  {visible(told.detail)}", style="magenta")
     out.print(f"  {about['zh']}\n  {about['en']}")
     if about["bytes"] is not None:
         out.print(f"  长度 size {about['bytes']:,} B，{about['kind']}，开头 begins with {about['begins_with'] or '-'}")
