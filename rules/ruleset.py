@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from rules.evaluation import Evaluation
 from rules.loader import read_library
 from rules.masking import shown
 from rules.model import FOUND, LibraryFile, Rule
-from rules.state.definitions import Distribution, Question, StatePlan
+from rules.state.definitions import Distribution, Index, Question, StatePlan
 from schemas.catalog import Catalog, Dataset
 from schemas.verdict import Severity, Violation
 
@@ -212,21 +212,30 @@ class RuleSet:
 def state_plans(every: Iterable[DatasetRules]) -> dict[str, StatePlan]:
     """The plan of each dataset: indexes are kept where the records are, for the rules of whatever dataset asks."""
     parts = {rules.dataset.code: rules for rules in every}
-    asked = {code: _asked(rules.active) | _asked(rules.shadow) for code, rules in parts.items()}
-    indexes = {one.index for some in asked.values() for one in some if isinstance(one, Question)}
+    every_index = {one.index for rules in parts.values() for one in _asked(rules.active + rules.shadow)[0]}
+    kept = {index: _kept(index, every_index) for index in every_index}
     plans = {}
     for code, rules in parts.items():
-        questions = [one for one in asked[code] if isinstance(one, Question)]
+        questions, distributions = _asked(rules.active + rules.shadow)
         plans[code] = StatePlan(
             rules.dataset,
-            tuple(sorted((index for index in indexes if index.dataset == code), key=lambda index: index.id)),
-            tuple(questions),
-            tuple(one for one in asked[code] if isinstance(one, Distribution)),
-            frozenset(one for one in _asked(rules.active) if isinstance(one, Question)),
+            tuple(sorted({index for index in kept.values() if index.dataset == code}, key=lambda index: index.id)),
+            tuple(dict.fromkeys(replace(one, index=kept[one.index]) for one in questions)),
+            tuple(distributions),
+            frozenset(replace(one, index=kept[one.index]) for one in _asked(rules.active)[0]),
         )
     return plans
 
 
-def _asked(rules: tuple[Rule, ...]) -> dict[Question | Distribution, None]:
+def _kept(index: Index, every: Iterable[Index]) -> Index:
+    """The index that serves for *index*: one without a value is not kept beside one that has the same keys."""
+    if index.value:
+        return index
+    return max((one for one in every if replace(one, value="") == index), key=lambda one: one.value)
+
+
+def _asked(rules: tuple[Rule, ...]) -> tuple[dict[Question, None], dict[Distribution, None]]:
     """Each once, in library order."""
-    return dict.fromkeys(asked for rule in rules if (asked := rule.asks) is not None)
+    asked = [one for rule in rules if (one := rule.asks) is not None]
+    questions = dict.fromkeys(one for one in asked if isinstance(one, Question))
+    return questions, dict.fromkeys(one for one in asked if isinstance(one, Distribution))

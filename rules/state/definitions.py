@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -69,7 +69,9 @@ class Question:
     @property
     def name(self) -> str:
         """The name under which a record carries the answer; no field can be called so."""
-        return f"@{self.mode}.{self.index.id}.{_digest(self.keys, self.value)}"
+        # Only where values are compared does it matter which one the index has.
+        index = self.index if self.mode == "agrees" else replace(self.index, value="")
+        return f"@{self.mode}.{index.id}.{_digest(self.keys, self.value)}"
 
 
 @dataclass(frozen=True, slots=True)

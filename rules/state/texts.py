@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
-import polars_hash  # noqa: F401 (adds Expr.chash)
+import polars_hash  # noqa: F401 (adds Expr.chash and Expr.nchash)
+import xxhash
 
 from rules.expr import Expression
 from rules.lifecycle import days
@@ -25,8 +26,8 @@ from rules.text import WHITESPACE
 from schemas.ordering import order_key, order_text
 from schemas.types import DECIMAL_SCALE
 
-#: Between the parts of a key.
-SEPARATOR = "\x1f"
+#: Between the parts of a key; no white space, which the normal form leaves out.
+SEPARATOR = "\x01"
 #: Bytes of an identity or a value; of a longer one its hash is kept.
 LONGEST = 300
 
@@ -70,15 +71,17 @@ class TextMaker:
         self._where = {
             index: Expression.compile(index.where, plan.dataset, key="where") for index in plan.indexes if index.where
         }
-        self._compiled: tuple[date, list[pl.Expr]] | None = None
+        self._compiled: tuple[date, list[pl.Expr], list[int]] | None = None
 
     def columns(self, frame: pl.DataFrame, offsets: Sequence[int], today: date) -> pl.DataFrame:
         """The texts of a batch; row i of *frame* is the message at ``offsets[i]``."""
         if self._compiled is None or self._compiled[0] != today:
-            self._compiled = (today, self._expressions(today))
+            self._compiled = (today, *self._expressions(today))
+        _, expressions, places = self._compiled
         placed = frame.with_columns(pl.Series("source_offset", offsets, dtype=pl.Int64))
-        made = placed.select(self._compiled[1])
-        return pl.DataFrame([_bounded(column) for column in made.iter_columns()])
+        # Lazy: what occurs in an expression more than once is then computed once.
+        made = [_bounded(column) for column in placed.lazy().select(expressions).collect().iter_columns()]
+        return pl.DataFrame([made[place].alias(str(number)) for number, place in enumerate(places)])
 
     def rows(self, records: Sequence[Mapping[str, Any]], offsets: Sequence[int], today: date) -> list[tuple[str, ...]]:
         """The same of single records."""
@@ -88,42 +91,57 @@ class TextMaker:
         """What *distribution* counts, of each row; null where there is nothing to count."""
         return frame.get_column(distribution.field).cast(pl.Float64)
 
-    def _expressions(self, today: date) -> list[pl.Expr]:
+    def _expressions(self, today: date) -> tuple[list[pl.Expr], list[int]]:
+        """What is computed, each only once, and which of it each column is."""
         plan = self._plan
         alive = ~pl.col("deleted")
-        made = [
-            pl.concat_str(pl.col("unit").fill_null(""), pl.lit("|"), pl.col("record_id").fill_null("")),
-            order_key(),
-            pl.col("source_offset").cast(pl.String),
+        known: dict[Any, int] = {}
+        made: list[pl.Expr] = []
+
+        def place(what: Any, expression: Callable[[], pl.Expr]) -> int:
+            if what not in known:
+                known[what] = len(made)
+                made.append(expression().alias(str(len(made))))
+            return known[what]
+
+        def pair(index: Index, keys: tuple[str, ...], value: str, where: str) -> list[int]:
+            wanted = alive & self._where[index].columns(today).fill_null(False) if where else alive
+            return [
+                place((keys, index.loose, index.blanks, where), lambda: _chosen(wanted, self._key(index, keys))),
+                place((value, where), lambda: _chosen(wanted, self._text(value)) if value else pl.lit("")),
+            ]
+
+        places = [
+            place("identity", lambda: pl.concat_str(_there("unit"), pl.lit("|"), _there("record_id"))),
+            place("order", order_key),
+            place("offset", lambda: pl.col("source_offset").cast(pl.String)),
         ]
         for index in plan.indexes:
-            wanted = alive
-            if index in self._where:
-                wanted = wanted & self._where[index].columns(today).fill_null(False)
-            made += self._pair(index, index.keys, index.value, wanted)
+            places += pair(index, index.keys, index.value, index.where)
         for question in plan.questions:
-            made += self._pair(question.index, question.keys, question.value, alive)
-        return [expression.alias(str(number)) for number, expression in enumerate(made)]
+            places += pair(question.index, question.keys, question.value, "")
+        return made, places
 
-    def _pair(self, index: Index, keys: tuple[str, ...], value: str, wanted: pl.Expr) -> list[pl.Expr]:
-        parts = [self._text(name, index) for name in keys]
-        key = pl.concat_str(parts, separator=SEPARATOR)  # null where a part is
-        return [
-            pl.when(wanted).then(key).otherwise(pl.lit("")).fill_null(""),
-            pl.when(wanted).then(self._text(value, None)).otherwise(pl.lit("")).fill_null("") if value else pl.lit(""),
-        ]
+    def _key(self, index: Index, names: tuple[str, ...]) -> pl.Expr:
+        """The key of *names* as *index* has it; null or "" where there is none."""
+        if index.blanks:
+            hashed: Any = pl.concat_str([self._text(name) for name in names], separator=SEPARATOR)
+            return cast("pl.Expr", hashed.nchash.xxh3_128().cast(pl.String))
+        key = pl.concat_str([self._text(name, blank=False) for name in names], separator=SEPARATOR)
+        if index.loose:
+            key = loose_columns(key)
+            missing = key.str.starts_with(SEPARATOR) | key.str.ends_with(SEPARATOR)
+            key = pl.when(~(missing | key.str.contains(SEPARATOR * 2, literal=True))).then(key)
+        return key
 
-    def _text(self, name: str, index: Index | None) -> pl.Expr:
-        """Null where the field is blank, unless blanks are part of the key."""
+    def _text(self, name: str, *, blank: bool = True) -> pl.Expr:
+        """The text of a field; null where it is empty unless *blank*."""
         column = pl.col(name)
         kind = self._dataset.by_name[name].type
         if kind == "string":
-            text = loose_columns(column) if index is not None and index.loose else column
-            if index is None or index.blanks:
-                return text.fill_null("")
-            return pl.when(text.str.strip_chars(WHITESPACE) != "").then(text)
+            return column.fill_null("") if blank else pl.when(column.str.strip_chars(WHITESPACE) != "").then(column)
         text = column.to_physical().cast(pl.String) if kind in ("date", "timestamp") else column.cast(pl.String)
-        return text.fill_null("") if index is None or index.blanks else text
+        return text.fill_null("") if blank else text
 
     def _row(self, record: Mapping[str, Any], offset: int, today: date) -> tuple[str, ...]:
         alive = not record["deleted"]
@@ -139,13 +157,14 @@ class TextMaker:
         return tuple(made)
 
     def _row_pair(self, record: Mapping[str, Any], index: Index, keys: tuple[str, ...], value: str) -> tuple[str, str]:
+        said = bounded(self._row_text[value](record.get(value))) if value else ""
         parts = [self._row_text[name](record.get(name)) for name in keys]
+        if index.blanks:
+            return str(xxhash.xxh3_128_intdigest(_bytes(SEPARATOR.join(parts)))), said
         if index.loose:
             parts = [loose(part) for part in parts]
-        if not index.blanks and not all(part and not part.isspace() for part in parts):
-            return "", bounded(self._row_text[value](record.get(value))) if value else ""
-        key = bounded(SEPARATOR.join(parts))
-        return key, bounded(self._row_text[value](record.get(value))) if value else ""
+        whole = all(part and not part.isspace() for part in parts)
+        return bounded(SEPARATOR.join(parts)) if whole else "", said
 
     @cached_property
     def _row_text(self) -> dict[str, Callable[[Any], str]]:
@@ -157,8 +176,20 @@ def bounded(text: str) -> str:
     """*text*, or its hash where it is longer than LONGEST bytes."""
     if len(text) <= LONGEST // 4:
         return text
-    encoded = text.encode("utf-8", "surrogatepass")
+    encoded = _bytes(text)
     return text if len(encoded) <= LONGEST else hashlib.sha256(encoded).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _there(name: str) -> pl.Expr:
+    return pl.col(name).fill_null("")
+
+
+def _chosen(wanted: pl.Expr, text: pl.Expr) -> pl.Expr:
+    return pl.when(wanted).then(text).otherwise(pl.lit("")).fill_null("")
 
 
 def _bounded(column: pl.Series) -> pl.Series:
