@@ -20,6 +20,7 @@ from rules.masking import shown
 from rules.model import Rule
 from rules.rows import DELETED, RuleTerms, rule_terms
 from rules.ruleset import DatasetRules
+from rules.state.definitions import Question
 from schemas.catalog import Dataset
 from schemas.documents import Document, DocumentError
 from schemas.verdict import Violation
@@ -195,7 +196,10 @@ def _inputs(
     dataset: Dataset, rule: Rule, terms: RuleTerms, record: Mapping[str, Any], context: JudgeContext
 ) -> tuple[Input, ...]:
     """The rule's own field first, then the others in the order of the catalog, then what is around the record."""
-    others = [field.name for field in dataset.fields if field.name in rule.reads and field.name != rule.field]
+    read, asked = set(rule.reads), rule.asks
+    if isinstance(asked, Question):
+        read |= {*asked.keys, asked.value}
+    others = [field.name for field in dataset.fields if field.name in read and field.name != rule.field]
     fields = (dataset.by_name[name] for name in (rule.field, *others))
     found = [Input(field.name, field.zh, field.en, shown(record[field.name], field.pii)) for field in fields]
     # Text of rule files and records is never part of a source: a name in it is the context's.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rules_toys import CATALOG, CONTEXT, LIBRARY, TOY, UNASSIGNED, UNIT, record, write_library
+from rules_toys import CATALOG, CONTEXT, LIBRARY, UNASSIGNED, UNIT, record, write_library
 
 from rules.examples import record_of
 from rules.explain import ExplainedRule, explain_rules, rule_texts
@@ -39,10 +39,10 @@ rules:
 
 
 def _rules(folder: Path, *rules: str) -> DatasetRules:
-    lines = [
-        f"  - {{dimension: accuracy, severity: reject, zh: 请改正该字段, en: correct it, {rule}}}\n" for rule in rules
-    ]
-    return RuleSet.load(CATALOG, write_library(folder, "".join(lines))).dataset("toy")
+    """Rules of the toy dataset in YAML flow style without braces; reject rules unless they say what else."""
+    lines = (rule if "severity:" in rule else f"{rule}, severity: reject" for rule in rules)
+    text = "".join(f"  - {{{line}, dimension: accuracy, zh: 请改正该字段, en: correct it}}\n" for line in lines)
+    return RuleSet.load(CATALOG, write_library(folder, text)).dataset("toy")
 
 
 def _one(folder: Path, rule: str, told: Violation | None = None, **values: Any) -> ExplainedRule:
@@ -152,23 +152,14 @@ def test_what_the_verdict_says_is_compared_with_the_evaluation(tmp_path: Path) -
 
 
 def test_a_rule_that_asks_about_other_records_is_as_it_was_recorded(tmp_path: Path) -> None:
-    rules = _rules(tmp_path, "id: toy.CODE.required, kind: required, field: CODE")
-
-    class Asking(type(rules.rules[0].check)):  # type: ignore[misc]
-        def asks(self) -> Any:
-            class Question:
-                name = "@first.1.2"
-
-            return Question()
-
-    rule = rules.rules[0].model_copy(update={"check": Asking(), "severity": "suspect"})
-    asking = DatasetRules(TOY, ())
-    asking.rules = (rule,)
-    told = _violation(rule.id, "suspect")
+    rule = "id: toy.CODE.uniqueness, kind: uniqueness, field: CODE, together_with: [NAME], severity: suspect"
+    asking = _rules(tmp_path, rule)
+    told = _violation("toy.CODE.uniqueness", "suspect")
 
     def outcome(*recorded: Violation) -> tuple[str, str]:
-        (found,) = explain_rules(asking, record(CODE="1"), CONTEXT, recorded)
+        (found,) = explain_rules(asking, record(CODE="1", NAME="某"), CONTEXT, recorded)
         assert not found.differs
+        assert [item.name for item in found.inputs] == ["CODE", "NAME"]
         return found.outcome, found.why
 
     assert outcome(told) == ("broken", "state")
