@@ -286,10 +286,10 @@ def test_a_shadow_rule_is_counted_and_changes_no_verdict(
     reports: list[Report], with_shadow: RuleSet, count: int
 ) -> None:
     plain, counted = _judge(_governor(), reports[:count]), _judge(_governor(rules=with_shadow), reports[:count])
-    assert plain.shadow is None
-    assert counted.shadow is not None
-    (found,) = counted.shadow
-    assert (found.rule, found.count, found.rows) == (f"{DATASET.code}.version.range.far", count, (0, 1, 2, 3, 4))
+    far = f"{DATASET.code}.version.range.far"
+    assert far not in {one.rule for one in plain.shadow or ()}
+    (found,) = (one for one in counted.shadow or () if one.rule == far)
+    assert (found.count, found.rows) == (count, (0, 1, 2, 3, 4))
     assert counted.rule_set != plain.rule_set
     assert (counted.stopped, counted.suspects) == (plain.stopped, plain.suspects)
     assert [replace(answer, rule_set="") for answer in counted.feedback] == [
