@@ -64,6 +64,8 @@ class Following:
         await asyncio.to_thread(self._follower.stop)
         if self._producer is not None:
             await asyncio.to_thread(self._producer.flush, 5)
+            # Its connection ends with it.
+            self._producer = None
 
     def in_force(self) -> InForce | None:
         """The newest pair; None when nothing has been announced."""

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from doc_commands import PAGES, ROOT, DocCommand, needing
 
 import zhida.cli
 from zhida.cli._root import discover, load
+from zhida.stack.testing import free_port
 
 
 @dataclass
@@ -44,12 +44,6 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
         "ZHIDA_DATA_DIR": str(folder / "var"),
     }
     return Reader(folder, environment)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize("command", needing(""), ids=str)

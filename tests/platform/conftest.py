@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -10,16 +9,19 @@ from wire import Wire
 
 from zhida.platform import start_platform
 from zhida.settings import Settings
-from zhida.stack.testing import chosen_stack
+from zhida.stack.testing import chosen_stack, free_port
 
 
 @pytest.fixture(scope="module")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     """A platform with one govern worker, on the chosen stack (ZHIDA_TEST_STACK), and the way to talk to it."""
-    # A port of its own: while a test has stopped the registry, nobody else's may answer in its place.
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = Settings.load(data_dir=tmp_path_factory.mktemp("platform") / "var", registry_port=port)
+    settings = Settings.load(
+        data_dir=tmp_path_factory.mktemp("platform") / "var",
+        # Of its own: while a test has stopped the registry, nobody else's may answer in its place.
+        registry_port=free_port(),
+        api_port=free_port(),
+        # The embedded broker takes half of it for each join.
+        govern_session_timeout_s=3.0,
+    )
     with start_platform(settings, real=chosen_stack() == "real", report=print) as platform:
         yield Wire(platform)

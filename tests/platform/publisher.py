@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from zhida.publishing.run import Outcome, carry_out
 from zhida.sample.message import SampleMessage
 from zhida.settings import Settings
 from zhida.source import load_files
-from zhida.stack.testing import chosen_stack
+from zhida.stack.testing import chosen_stack, free_port
 
 #: A dataset of the sample that new ones are made after.
 MODEL = "abnormal_operation"
@@ -147,10 +146,3 @@ def publishing(settings: Settings) -> Iterator[Publisher]:
         RegistryClient(platform.settings.registry()) as registry,
     ):
         yield Publisher(Wire(platform), platform.settings, registry, settings.catalog_dir, settings.rules_dir)
-
-
-def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

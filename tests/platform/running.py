@@ -13,7 +13,7 @@ import polars as pl
 from zhida.demo import Prepared, prepare, report_sample
 from zhida.platform import Platform, start_platform
 from zhida.settings import Settings
-from zhida.stack.testing import chosen_stack
+from zhida.stack.testing import chosen_stack, free_port
 
 
 def small_sample(settings: Settings, records: int, seed: int) -> Prepared:
@@ -24,7 +24,7 @@ def small_sample(settings: Settings, records: int, seed: int) -> Prepared:
 
 def platform_for(folder: Path, prepared: Prepared, *, workers: int = 1) -> Platform:
     """The chosen stack (ZHIDA_TEST_STACK) with everything running on it."""
-    settings = Settings.load(data_dir=folder)
+    settings = Settings.load(data_dir=folder, registry_port=free_port(), api_port=free_port())
     real = chosen_stack() == "real"
     return start_platform(settings, real=real, workers=workers, units=prepared.units, report=print)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from zhida.stack.children import marked
-from zhida.stack.testing import chosen_stack
+from zhida.stack.testing import chosen_stack, free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 RECORDS = 4000
@@ -30,7 +30,13 @@ class Demo:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "zhida", "demo", *real, *options],
             cwd=folder,
-            env=os.environ | {"ZHIDA_DATA_DIR": str(self.folder), "COLUMNS": "200"},
+            env=os.environ
+            | {
+                "ZHIDA_DATA_DIR": str(self.folder),
+                "ZHIDA_REGISTRY_PORT": str(free_port()),
+                "ZHIDA_API_PORT": str(free_port()),
+                "COLUMNS": "200",
+            },
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

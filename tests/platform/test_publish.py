@@ -12,7 +12,7 @@ import httpx
 import pytest
 import redis
 import yaml
-from publisher import MODEL, Publisher, free_port, own_settings, publishing
+from publisher import MODEL, Publisher, own_settings, publishing
 from running import until
 from wire import Sent, Wire
 
@@ -28,6 +28,7 @@ from zhida.publishing.followers import FollowerWatch
 from zhida.publishing.plan import Step
 from zhida.sample.identifiers import make_uscc
 from zhida.settings import Settings
+from zhida.stack.testing import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 #: Seconds in which a record must have come all the way; the figure itself is printed.

@@ -27,6 +27,7 @@ TOLERANCE = 6.0
 
 @pytest.mark.real
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_workers_that_die_join_and_leave_lose_nothing_and_stall_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "var"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import time
@@ -164,3 +165,5 @@ def test_what_workers_tell_of_shadow_rules_is_shown_beside_what_they_use(cli: An
     assert (said["rule"], said["broken"], said["judged"]) == (RULE, 2, 40)
     following.leave("a-worker")
     until(lambda: not told(), 20, "the counts are gone with the worker")
+    # The embedded broker waits five seconds for clients when it is asked to end.
+    asyncio.run(following.stop())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,17 @@ def running_stack(folder: Path, *, real: bool | None = None, brokers: int = 1) -
 def unique_name(prefix: str) -> str:
     """A name for a topic, a consumer group or a key that nobody else uses."""
     return f"{prefix}.{secrets.token_hex(4)}"
+
+
+def free_port() -> int:
+    """A port that nobody uses at this moment.
+
+    Whatever a test starts beside the stack needs ports of its own: the usual ones are free when two platforms that
+    start at the same time look, and then only one of them gets them.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def create_topic(
