@@ -166,8 +166,12 @@ def _as_json(rule: Rule) -> dict[str, Any]:
 
 def _details(rule: Rule) -> dict[str, Any]:
     """Conditions and parameters as they are in force, what the catalog has added included."""
+    from rules.state.definitions import Distribution
+
+    # Of a distribution the defaults say as much as what is written.
+    written_only = not isinstance(rule.asks, Distribution)
     parameters: dict[str, Any] = rule.check.model_dump(
-        mode="json", by_alias=True, exclude_none=True, exclude_defaults=True
+        mode="json", by_alias=True, exclude_none=True, exclude_defaults=written_only
     )
     if rule.effective is not None:
         parameters["effective"] = rule.effective.model_dump(mode="json", by_alias=True, exclude_none=True)
