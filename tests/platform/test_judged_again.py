@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,7 +18,7 @@ from sinks.redis.reader import HotCache
 from zhida.platform import start_platform
 from zhida.sample.message import SampleMessage
 from zhida.settings import Settings
-from zhida.stack.testing import chosen_stack
+from zhida.stack.testing import chosen_stack, free_port
 
 pytestmark = pytest.mark.real
 PENALTY = "administrative_penalty"
@@ -33,10 +32,13 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     shutil.copytree(LIBRARY_DIR, rules)
     for path in rules.glob("*.yaml"):
         path.write_text(path.read_text("utf-8").replace("status: shadow", "status: active"), encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = Settings.load(data_dir=folder / "var", rules_dir=rules, registry_port=port, govern_session_timeout_s=3.0)
+    settings = Settings.load(
+        data_dir=folder / "var",
+        rules_dir=rules,
+        registry_port=free_port(),
+        api_port=free_port(),
+        govern_session_timeout_s=3.0,
+    )
     with start_platform(settings, real=chosen_stack() == "real", report=print) as platform:
         yield Wire(platform)
 
