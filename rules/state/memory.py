@@ -39,6 +39,8 @@ class MemoryState:
     _held: dict[tuple[str, str], _Held] = field(default_factory=dict)
     #: By index id, event and key.
     _waiting: dict[tuple[str, Event, str], _Waiting] = field(default_factory=lambda: defaultdict(dict))
+    #: By index id and key: who waits for the first holder though all is well, where it is only one message.
+    _alone: dict[tuple[str, str], tuple[str, Place]] = field(default_factory=dict)
     _histograms: dict[tuple[str, date], Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     _came: int = 0
     due: set[Place] = field(default_factory=set)
@@ -117,12 +119,16 @@ class MemoryState:
                 return
             # Not only what comes after the other record has to agree with it.
             event = "+"
+            if self._alone.setdefault((question.index.id, key), now) == now:
+                return
         waiting, who = self._waiting[question.index.id, event, key], (now[1][0], identity)
         # An older version, which nothing tells where the record is in no index, must not wait in place of a newer one.
         waiting[who] = max(waiting.get(who, now), now)
 
     def _wake(self, index: str, event: Event, key: str) -> None:
         self.due.update(place for _, place in self._waiting.pop((index, event, key), {}).values())
+        if event == "+" and (alone := self._alone.pop((index, key), None)):
+            self.due.add(alone[1])
 
 
 def limit_of(distribution: Distribution, days: Iterator[Mapping[int, int]]) -> float | None:

@@ -18,11 +18,14 @@
 -- Returns, for each row and question about which something was found: row and question (from 0), how many texts were
 -- found, and these; for a row of a version that has been replaced: row, -1, 0. Nothing for all others.
 --
--- z:g:<index>:<identity>  order .. key .. value   the guard: what the record holds; key and value are left out for nothing
+-- z:g:<topic>:<identity>  the guard: order, then for each index in which the record is: id, key, 3 digits, value
 -- z:i:<index>:<key>       who holds the key: <when it came>:<holder>, or * where it is, or was, more than one
 -- z:m:<index>:<key>       sorted set of holders by when they came, where it is more than one
 --                         holder = 3 digits, bytes of the identity .. identity .. value
 -- z:w:<index><event>:<key>  hash of topic .. identity -> order .. place of who waits for the event at this key
+-- z:s:<index>:<key>       order .. place of who waits for the first holder though all is well (conflicts); a second one
+--                         waits in z:w. Nearly every record has one, so that it is as cheap as can be
+-- z:n:<index>:<kind>      somebody has waited: for + or - in z:w, or, for s, in z:s
 -- z:q:<number>            such a hash when the event has come; z:woken: list of these, for due.lua
 -- z:came                  counter of arrivals
 --
@@ -97,12 +100,16 @@ local function change(name, text)
 end
 
 local wanted = {}
-local guards, held = {}, {}
+local guards, held, guarded = {}, {}, #spec.indexes > 0
+for row = 1, guarded and rows or 0 do
+  local name = 'z:g:' .. topic .. ':' .. identities[row]
+  guards[row] = name
+  insert(wanted, name)
+end
+local ids, known = {}, {}
 for at, index in ipairs(spec.indexes) do
-  local prefix, names = 'z:g:' .. spec.lookups[index[1]][1] .. ':', {}
-  for row = 1, rows do names[row] = prefix .. identities[row] end
-  guards[at] = names
-  for row = 1, rows do insert(wanted, names[row]) end
+  ids[at] = spec.lookups[index[1]][1]
+  known[ids[at]] = true
 end
 for at, lookup in ipairs(spec.lookups) do
   local prefix, names, column = 'z:i:' .. lookup[1] .. ':', {}, keys[lookup[2]]
@@ -119,7 +126,53 @@ for at, lookup in ipairs(spec.lookups) do
   end
   held[at] = names
 end
+local function sole_name(index, key) return 'z:s:' .. index .. ':' .. key end
+local soles, waiters = {}, {}
+for number, question in ipairs(spec.questions) do
+  if write and question[3] == 'clear' and question[5] ~= '' then
+    local lookup, names = spec.lookups[question[1]], {}
+    local column, prefix = keys[lookup[2]], sole_name(lookup[1], '')
+    for row = 1, column and rows or 0 do
+      if column[row] ~= NONE then
+        local name = prefix .. column[row]
+        names[row] = name
+        insert(wanted, name)
+        waiters[row] = waiters[row] or orders[row] .. place
+      end
+    end
+    soles[number] = names
+  end
+end
 read(wanted)
+
+-- What the guard of a row has to say now.
+local function now_of(row)
+  local now = orders[row]
+  for at, index in ipairs(spec.indexes) do
+    local name = held[index[1]][row]
+    if name then
+      local said = values[index[2]][row] or ''
+      now = now .. ids[at] .. sub(name, -32) .. format('%03d', #said) .. said
+    end
+  end
+  return now
+end
+
+-- What a guard says: key and value by index, and the text of indexes that these rules do not have. They belong to rules
+-- that others go by while rules change, who see to them themselves (building.py).
+local function entries_in(guard)
+  local found, others, at = {}, '', 40
+  while at <= #guard do
+    local id, length = sub(guard, at, at + 7), number_at(guard, at + 40)
+    if known[id] then
+      found[id] = {sub(guard, at + 8, at + 39), sub(guard, at + 43, at + 42 + length)}
+    else
+      others = others .. sub(guard, at, at + 42 + length)
+    end
+    at = at + 43 + length
+  end
+  return found, others
+end
 
 local before_call, came
 local function next_number()
@@ -135,18 +188,32 @@ end
 local quiet = {}
 local function waiting_name(index, event, key) return 'z:w:' .. index .. event .. ':' .. key end
 
+-- Whether anybody has ever waited at an index: for + or - in z:w, or, for s, in z:s.
+local awaited = {}
+local function is_awaited(index, kind)
+  local name = 'z:n:' .. index .. ':' .. kind
+  if awaited[name] == nil then awaited[name] = call('EXISTS', name) == 1 end
+  return awaited[name]
+end
+local function await(index, kind)
+  if is_awaited(index, kind) then return end
+  local name = 'z:n:' .. index .. ':' .. kind
+  call('SET', name, '1')
+  awaited[name] = true
+end
+
+local nows = {}
 local function look_for_waiting()
   local names = {}
+  for row = 1, guarded and rows or 0 do nows[row] = now_of(row) end
   for at, index in ipairs(spec.indexes) do
-    local id, column = spec.lookups[index[1]][1], keys[spec.lookups[index[1]][2]]
-    local said = values[index[2]]
-    for row = 1, rows do
-      local before, key = cache[guards[at][row]], column and column[row] or NONE
-      local entry = key == NONE and '' or key .. (said[row] or '')
-      local held_before = before and sub(before, 40) or ''
-      if held_before ~= entry then
-        if entry ~= '' then insert(names, waiting_name(id, '+', key)) end
-        if held_before ~= '' then insert(names, waiting_name(id, '-', sub(held_before, 1, 32))) end
+    local id, column = ids[at], held[index[1]]
+    local hashes, soles = is_awaited(id, '+'), is_awaited(id, 's')
+    for row = 1, (hashes or soles) and rows or 0 do
+      if column[row] and cache[guards[row]] ~= nows[row] then
+        local key = sub(column[row], -32)
+        if hashes then insert(names, waiting_name(id, '+', key)) end
+        if soles then insert(names, sole_name(id, key)) end
       end
     end
   end
@@ -157,16 +224,30 @@ local function look_for_waiting()
   end)
 end
 
-local function wake(index, event, key)
-  local name = waiting_name(index, event, key)
-  if quiet[name] then return end
-  if call('EXISTS', name) == 1 then
-    local fresh = 'z:q:' .. next_number()
+local function woken(name)
+  local fresh = 'z:q:' .. next_number()
+  call('RPUSH', 'z:woken', fresh)
+  if name then
     call('RENAME', name, fresh)
     call('PERSIST', fresh)
-    call('RPUSH', 'z:woken', fresh)
   end
-  quiet[name] = true
+  return fresh
+end
+
+local function wake(index, event, key)
+  local name, sole = waiting_name(index, event, key), sole_name(index, key)
+  if event == '+' and is_awaited(index, 's') and not quiet[sole] then
+    local text = cached(sole)
+    if text then
+      call('HSET', woken(), text, text)
+      change(sole, false)
+    end
+    quiet[sole] = true
+  end
+  if is_awaited(index, event) and not quiet[name] then
+    if call('EXISTS', name) == 1 then woken(name) end
+    quiet[name] = true
+  end
 end
 
 local function many(name) return 'z:m:' .. sub(name, 5) end
@@ -211,31 +292,39 @@ local function exchange(name, old, new)
   end
 end
 
-local function tell(at, row)
-  local index = spec.indexes[at]
-  local id, name, said = spec.lookups[index[1]][1], held[index[1]][row], values[index[2]][row] or ''
-  local key = name and sub(name, -32) or ''
-  local entry = name and key .. said or ''
-  local guard = guards[at][row]
-  local before, now = cache[guard], orders[row] .. entry
-  if before == now then return end
-  change(guard, now)
-  local held_before = before and sub(before, 40) or ''
-  if held_before == entry then return end
-  local key_before = sub(held_before, 1, 32)
-  local person = sizes[row] .. identities[row]
-  if held_before ~= '' and key_before ~= key then
-    leave('z:i:' .. id .. ':' .. key_before, person .. sub(held_before, 33))
-    wake(id, '-', key_before)
+local function tell_index(at, row, person, before)
+  local index, id = spec.indexes[at], ids[at]
+  local name = held[index[1]][row]
+  local said = name and (values[index[2]][row] or '')
+  local key = name and sub(name, -32)
+  if before and before[1] ~= key then
+    leave('z:i:' .. id .. ':' .. before[1], person .. before[2])
+    wake(id, '-', before[1])
+    before = nil
   end
-  if entry ~= '' then
-    if held_before ~= '' and key_before == key then
-      exchange(name, person .. sub(held_before, 33), person .. said)
+  if name and not (before and before[2] == said) then
+    if before then
+      exchange(name, person .. before[2], person .. said)
     else
       enter(name, person .. said)
     end
     wake(id, '+', key)
   end
+end
+
+local NOTHING = {}
+local function tell(row)
+  local before, now, held_before = cache[guards[row]], nows[row], NOTHING
+  if before == now then return end
+  if before then
+    local others
+    held_before, others = entries_in(before)
+    now = now .. others
+    if before == now then return end
+  end
+  change(guards[row], now)
+  local person = sizes[row] .. identities[row]
+  for at = 1, #ids do tell_index(at, row, person, held_before[ids[at]]) end
 end
 
 -- What is found when the question is answered with a violation, else nil.
@@ -275,6 +364,18 @@ local function wait(index, event, key, row)
     call('HSET', name, who, now)
   end
   call('EXPIRE', name, spec.wait)
+  await(index, event)
+  quiet[name] = nil
+end
+
+-- The first holder of a key may contradict what was reported before it came.
+local function wait_for_first(number, index, key, row)
+  local name, now = soles[number][row], waiters[row]
+  local text = cached(name)
+  if text == now then return end
+  if text then return wait(index, '+', key, row) end
+  change(name, now)
+  await(index, 's')
   quiet[name] = nil
 end
 
@@ -282,18 +383,16 @@ if write then look_for_waiting() end
 local reply = {}
 for row = 1, rows do
   local stale, order = false, orders[row]
-  for at = 1, #guards do
-    local before = cache[guards[at][row]]
-    if before and sub(before, 1, 39) > order then stale = true end
+  if guarded then
+    local before = cache[guards[row]]
+    stale = before and sub(before, 1, 39) > order
   end
   if stale then
     insert(reply, row - 1)
     insert(reply, -1)
     insert(reply, 0)
   else
-    if write then
-      for at = 1, #guards do tell(at, row) end
-    end
+    if write and guarded then tell(row) end
     for number, question in ipairs(spec.questions) do
       local name = held[question[1]][row]
       if name then
@@ -306,7 +405,8 @@ for row = 1, rows do
           insert(reply, #found)
           for _, text in ipairs(found) do insert(reply, text) end
         elseif mode == 'clear' and event ~= '' then
-          event = '+'
+          if write then wait_for_first(number, spec.lookups[question[1]][1], sub(name, -32), row) end
+          event = ''
         else
           event = ''
         end

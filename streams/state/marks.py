@@ -12,7 +12,7 @@ from streams.state.client import state_client
 from streams.state.errors import explained
 
 #: Kinds of entries of an index; see ``apply.lua``.
-_KINDS = "gimw"
+_KINDS = "imnsw"
 _SCAN = 1000
 #: Keys whose size is asked for, to know about all.
 _SAMPLE = 400
