@@ -26,6 +26,8 @@ _IN_FLIGHT = 32
 #: Records up to which the state is asked without a thread: for so few it answers sooner than one could be found.
 _AT_ONCE = 100
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+#: Batches that may be decoded and judged by themselves while the state is still asked about the one before.
+_AHEAD = 1
 
 log = structlog.get_logger("govern")
 
@@ -62,6 +64,9 @@ class GovernAgent:
         self._counts: dict[tuple[Distribution, date], Counter[int]] = {}
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._settling: set[asyncio.Task[None]] = set()
+        self._prepared: asyncio.Queue[tuple[Any, Governor, Prepared]] = asyncio.Queue(_AHEAD)
+        self._ahead = 0
+        app.task(self._conclude_forever)
         app.agent(batch_topic(app, self._governors), name="govern")(self._run)
 
     async def use(self, governors: Mapping[str, Governor]) -> None:
@@ -74,6 +79,7 @@ class GovernAgent:
             async with self._judging:
                 # What is still to come of a topic that goes is judged as it was.
                 self._governors = {**self._governors, **governors}
+            await self._prepared.join()
             await self._app.change_topics(governors.keys())
             self._governors = dict(governors)
 
@@ -93,9 +99,29 @@ class GovernAgent:
                 # No longer ours. Not acknowledged, so that whoever reads the topic next begins here.
                 self._slots.release()
                 return
-            outcome = await self._judge(governor, message.topic, message.partition, event.value)
-            for distribution, day, buckets in outcome.counts:
-                self._counts.setdefault((distribution, day), Counter()).update(buckets)
+            prepared = await self._prepare(governor, message.topic, message.partition, event.value)
+            if not self._ahead and (prepared.request is None or len(prepared.request) <= _AT_ONCE):
+                await self._conclude(event, governor, prepared)
+            else:
+                self._ahead += 1
+                await self._prepared.put((event, governor, prepared))
+
+    async def _conclude_forever(self) -> None:
+        """Conclude batches in the order in which they were prepared, while the next one is."""
+        while not self._app.should_stop:
+            event, governor, prepared = await self._prepared.get()
+            try:
+                await self._conclude(event, governor, prepared)
+            except Exception as error:
+                await self._give_up(event, error)
+                return
+            self._ahead -= 1
+            self._prepared.task_done()
+
+    async def _conclude(self, event: Any, governor: Governor, prepared: Prepared) -> None:
+        outcome = governor.conclude(prepared, await self._ask(prepared))
+        for distribution, day, buckets in outcome.counts:
+            self._counts.setdefault((distribution, day), Counter()).update(buckets)
         futures = await self._writer.write(outcome, event.value)
         task = asyncio.create_task(self._settle(event, outcome, futures))
         self._settling.add(task)
@@ -110,7 +136,8 @@ class GovernAgent:
             governor = self._governors.get(topic)
             if governor is None:
                 return False
-            outcome = await self._judge(governor, topic, partition, messages, again=True)
+            prepared = await self._prepare(governor, topic, partition, messages, again=True)
+            outcome = governor.conclude(prepared, await self._ask(prepared))
         for future in await self._writer.write(outcome, messages):
             await future
         return True
@@ -126,17 +153,16 @@ class GovernAgent:
         taken, self._counts = self._counts, {}
         return taken
 
-    async def _judge(
+    async def _prepare(
         self, governor: Governor, topic: str, partition: int, messages: Any, *, again: bool = False
-    ) -> Outcome:
+    ) -> Prepared:
         def attempt(refused: Refused) -> Prepared:
             return governor.prepare(topic, partition, messages, self._clock(), refused, again=again)
 
         try:
-            prepared = attempt({})
+            return attempt({})
         except UnknownIdsError:
-            prepared = await asyncio.to_thread(learn_and_decode, attempt, governor.codecs, governor.dataset)
-        return governor.conclude(prepared, await self._ask(prepared))
+            return await asyncio.to_thread(learn_and_decode, attempt, governor.codecs, governor.dataset)
 
     async def _ask(self, prepared: Prepared) -> Answers:
         """Try until the state answers: an outage of it is lag, not loss."""
