@@ -72,15 +72,15 @@ class TextMaker:
             index: Expression.compile(index.where, plan.dataset, key="where") for index in plan.indexes if index.where
         }
         self._compiled: tuple[date, list[pl.Expr], list[int]] | None = None
+        self._loose: dict[tuple[str, ...], pl.Expr] = {}
 
     def columns(self, frame: pl.DataFrame, offsets: Sequence[int], today: date) -> pl.DataFrame:
         """The texts of a batch; row i of *frame* is the message at ``offsets[i]``."""
         if self._compiled is None or self._compiled[0] != today:
             self._compiled = (today, *self._expressions(today))
         _, expressions, places = self._compiled
-        placed = frame.with_columns(pl.Series("source_offset", offsets, dtype=pl.Int64))
-        # Lazy: what occurs in an expression more than once is then computed once.
-        made = [_bounded(column) for column in placed.lazy().select(expressions).collect().iter_columns()]
+        placed = frame.with_columns(pl.Series("source_offset", offsets, dtype=pl.Int64), *self._loose.values())
+        made = [_bounded(column) for column in placed.select(expressions).iter_columns()]
         return pl.DataFrame([made[place].alias(str(number)) for number, place in enumerate(places)])
 
     def rows(self, records: Sequence[Mapping[str, Any]], offsets: Sequence[int], today: date) -> list[tuple[str, ...]]:
@@ -129,7 +129,10 @@ class TextMaker:
             return cast("pl.Expr", hashed.nchash.xxh3_128().cast(pl.String))
         key = pl.concat_str([self._text(name, blank=False) for name in names], separator=SEPARATOR)
         if index.loose:
-            key = loose_columns(key)
+            # A column of its own: it is looked at more than once, and takes long to make.
+            name = f"loose {SEPARATOR.join(names)}"
+            self._loose[names] = loose_columns(key).alias(name)
+            key = pl.col(name)
             missing = key.str.starts_with(SEPARATOR) | key.str.ends_with(SEPARATOR)
             key = pl.when(~(missing | key.str.contains(SEPARATOR * 2, literal=True))).then(key)
         return key
