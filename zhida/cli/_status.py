@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +43,7 @@ def parts(settings: Settings) -> list[PartStatus]:
     checks: dict[str, Callable[[], tuple[str, str]]] = {
         "kafka": lambda: _kafka(settings),
         "redis": lambda: _redis(settings),
+        "state": lambda: _state(settings),
         "clickhouse": lambda: _clickhouse(settings),
         "registry": lambda: _registry(settings),
         "api": lambda: _api(settings),
@@ -82,9 +84,7 @@ def _redis(settings: Settings) -> tuple[str, str]:
     import redis
 
     connection = settings.redis()
-    parsed = urlsplit(connection.url)
-    # The URL itself may hold the password.
-    address = f"{parsed.hostname or parsed.path}" + (f":{parsed.port}" if parsed.port else "")
+    address = _redis_address(connection.url)
     client = redis.Redis.from_url(
         connection.url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, **connection.options()
     )
@@ -95,6 +95,33 @@ def _redis(settings: Settings) -> tuple[str, str]:
     finally:
         client.close()
     return address, f"内存 memory {memory}"
+
+
+def _redis_address(url: str) -> str:
+    parsed = urlsplit(url)
+    # The URL itself may hold the password.
+    return f"{parsed.hostname or parsed.path}" + (f":{parsed.port}" if parsed.port else "")
+
+
+def _state(settings: Settings) -> tuple[str, str]:
+    """What rules over several records know, and what has to be judged again."""
+    from streams.state.due import DueList
+    from streams.state.errors import StateError
+    from streams.state.marks import IndexMarks
+
+    if not settings.govern_state:
+        return "", "已停用 switched off (ZHIDA_GOVERN_STATE)"
+    connection = settings.redis()
+    address = _redis_address(connection.url)
+    try:
+        with closing(IndexMarks(connection)) as marks, closing(DueList(connection)) as due:
+            size, waiting = marks.size(), due.size()
+    except StateError as error:
+        raise _DownError(address, error) from error
+    megabytes = size.memory / (1 << 20)
+    return address, (
+        f"约 about {size.entries:,} 项 entries, {megabytes:,.1f} MB；待重新判定 to be judged again {waiting:,}"
+    )
 
 
 def _clickhouse(settings: Settings) -> tuple[str, str]:
