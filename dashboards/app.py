@@ -20,6 +20,7 @@ from dashboards.live import Live
 from dashboards.pages import mount_files, page_routes
 from dashboards.quality import quality_routes
 from dashboards.subjects import Subjects, subject_routes
+from dashboards.verdicts import verdict_routes
 
 __all__ = ["ApiDeps", "create_app"]
 _log = structlog.get_logger(__name__)
@@ -62,6 +63,7 @@ def create_app(deps: ApiDeps) -> FastAPI:
     app.add_exception_handler(Exception, _unexpected)
     app.include_router(health_routes(deps, audit, live, subjects))
     app.include_router(subject_routes(subjects, deps))
+    app.include_router(verdict_routes(deps, audit))
     app.include_router(quality_routes(deps, audit))
     app.include_router(page_routes(live))
     mount_files(app)

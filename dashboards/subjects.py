@@ -109,12 +109,17 @@ def subject_routes(subjects: Subjects, deps: ApiDeps) -> APIRouter:
     return router
 
 
-def _row(record: StoredRecord, units: Units, regions: Regions) -> dict[str, Any]:
-    unit: dict[str, str] = {"code": record.unit}
-    if record.unit in units:
-        known = units[record.unit]
+def unit_label(code: str, units: Units, regions: Regions) -> dict[str, str]:
+    """A unit as answers name it: its code, and name and region where it is known."""
+    unit = {"code": code}
+    if code in units:
+        known = units[code]
         unit["name"] = known.name
         unit["region"] = regions[known.region].name if known.region in regions else known.region
+    return unit
+
+
+def _row(record: StoredRecord, units: Units, regions: Regions) -> dict[str, Any]:
     zh, en = _VERDICTS.get(record.verdict, (record.verdict, record.verdict))
     return {
         "record_id": record.record_id,
@@ -122,7 +127,7 @@ def _row(record: StoredRecord, units: Units, regions: Regions) -> dict[str, Any]
         "verdict": record.verdict,
         "verdict_zh": zh,
         "verdict_en": en,
-        "unit": unit,
+        "unit": unit_label(record.unit, units, regions),
         "reported_at": record.reported_at,
         "fields": record.fields,
     }

@@ -76,6 +76,31 @@ class RejectRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredVerdict:
+    """The verdict that stands on the message at these source coordinates; the message itself is not kept with it.
+
+    ``violations`` are dicts with the keys of ``schemas.verdict.Violation``, personal values masked as they were in the
+    feedback. Of a quarantined message there is one: ``rule`` is the reason, ``value`` what the decoder said; its
+    ``unit`` and ``record_id`` are what its key claims, where the unit exists. ``again``: it was judged more than once.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    dataset: str
+    unit: str  # "" where unknown
+    record_id: str  # "" where unknown
+    version: int | None
+    verdict: str
+    rule_set: str
+    schema_id: int | None
+    reported_at: datetime
+    governed_at: datetime
+    violations: list[dict[str, str]]
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRow:
     """One read by a user: who, when, what, why and from where, and how it ended.
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from sinks.base import SinkUnavailable
 from sinks.clickhouse.reader import VERDICTS, CreditStore
-from sinks.models import AuditRow, CityFreshness, Latency, MovedRecord, RejectRow, StoredRecord
+from sinks.models import AuditRow, CityFreshness, Latency, MovedRecord, RejectRow, StoredRecord, StoredVerdict
 from sinks.redis.reader import HotCache
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "MovedRecord",
     "RejectRow",
     "StoredRecord",
+    "StoredVerdict",
     "SubjectReader",
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import date
 from string import Template
 from typing import Any
@@ -15,6 +16,7 @@ from clickhouse_connect.driver.binding import quote_identifier
 from schemas.batch import VERDICT_COLUMNS
 from schemas.catalog import ENVELOPE_NAMES, Catalog, Dataset
 from schemas.connection import ClickHouseConnection
+from schemas.verdict import Violation
 from sinks.base import SinkUnavailable
 from sinks.clickhouse import quality, queries
 from sinks.clickhouse.engine import ClientPool, fetch, hexed, insert, qualified, where
@@ -22,13 +24,14 @@ from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.tables import records_table
 from sinks.columns import STORED_META, payload
 from sinks.indicators import COUNTED, REPORTED
-from sinks.models import AuditRow, CityFreshness, Latency, MovedRecord, RejectRow, StoredRecord
+from sinks.models import AuditRow, CityFreshness, Latency, MovedRecord, RejectRow, StoredRecord, StoredVerdict
 from sinks.payload import decode
 
 VERDICTS = ("accepted", "suspect", "rejected", "quarantined")
 
 #: Seconds that newest_rejects looks back, step by step, before it reads the whole history.
 _REJECT_WINDOWS = (60.0, 3600.0, None)
+_VIOLATION = [field.name for field in fields(Violation)]
 _AUDIT_SCHEMA = pl.Schema(
     {"at": pl.Datetime("ms", "UTC"), **dict.fromkeys(("who", "what", "why", "source", "outcome"), pl.String())}
 )
@@ -124,6 +127,16 @@ class CreditStore:
                 break
         return rows
 
+    def verdict_of(self, topic: str, partition: int, offset: int) -> StoredVerdict | None:
+        """The verdict that stands on the message at these source coordinates, the newest; None where there is none.
+
+        *partition* must be within 32 and *offset* within 64 bits, as ``schemas.verdict.parse_feedback_id`` gives them.
+        """
+        parameters = {"topic": hexed(topic), "partition": partition, "offset": offset}
+        for row in self._ask("verdict look-up", queries.VERDICT_OF, parameters).iter_rows():
+            return _stored_verdict((topic, partition, offset), row)
+        return None
+
     def verdict_rows(self) -> pl.DataFrame:
         """Every judged message once, columns as ``schemas.batch.VERDICT_COLUMNS``. Reads the whole history."""
         return self._read_all("verdict history", queries.VERDICT_ROWS, VERDICT_COLUMNS)
@@ -213,6 +226,25 @@ def _moved_records(dataset: Dataset, frame: pl.DataFrame) -> list[MovedRecord]:
     subject = pl.when(pl.col("is_deleted") == 0).then("subject").otherwise(pl.lit(""))
     rows = frame.select("unit", "record_id", "version", "source_offset", subject).iter_rows()
     return [MovedRecord(dataset.code, *row) for row in rows]
+
+
+def _stored_verdict(place: tuple[str, int, int], row: tuple[Any, ...]) -> StoredVerdict:
+    dataset, unit, record_id, version, verdict, rule_set, schema_id, reported_at, governed_at, violations, again = row
+    return StoredVerdict(
+        *place,
+        dataset=dataset,
+        unit=unit,
+        record_id=record_id,
+        version=None if verdict == "quarantined" else version,
+        verdict=verdict,
+        rule_set=rule_set,
+        schema_id=schema_id if schema_id >= 0 else None,
+        reported_at=reported_at,
+        governed_at=governed_at,
+        # Of a quarantined message the sink is told no more than its reason.
+        violations=[{name: one.get(name, "") for name in _VIOLATION} for one in orjson.loads(violations or "[]")],
+        again=again,
+    )
 
 
 def _reject_row(row: tuple[Any, ...]) -> RejectRow:

@@ -102,8 +102,8 @@ class Province:
         city: str = "320100",
         violations: list[dict[str, str]] | None = None,
         age: float = 0.0,
-    ) -> None:
-        """Write *rows* with one verdict; *age* in seconds is how long ago they were reported."""
+    ) -> int:
+        """Write *rows* with one verdict; *age* in seconds is how long ago they were reported. The first one's offset."""
         item, unit = self.catalog[dataset], self.unit(city)
         now = datetime.fromtimestamp(time.time() - age, UTC)
         envelope = {"unit": unit.code, "version": 1, "deleted": False}
@@ -137,6 +137,7 @@ class Province:
         for sink, wants_all in self._sinks:
             if enters or wants_all:
                 sink.write([batch])
+        return offsets[0]
 
     def close(self) -> None:
         """Close the sinks."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -12,6 +12,7 @@ from sink_batches import START, Message, batches
 from schemas.batch import VERDICT_COLUMNS
 from schemas.catalog import Catalog, CatalogError, Dataset, DatasetField
 from schemas.connection import ClickHouseConnection
+from schemas.verdict import Violation
 from sinks.base import MigrationError, SinkConfig, SinkError, SinkUnavailable, discover
 from sinks.clickhouse.engine import ClientPool, fetch, hexed, open_client
 from sinks.clickhouse.migrate import migrate
@@ -120,6 +121,37 @@ def test_subjects_with_special_characters_find_their_own_records_only(
     clickhouse_sink.write(batches(catalog, [ours, other]))
     assert [record.record_id for record in store.subject_records(subject)] == [text]
     assert store.subject_records(f"{subject}' OR '1'='1") == []
+
+
+def test_the_verdict_of_a_message_is_found_by_its_place_and_the_newest_stands(
+    catalog: Catalog, clickhouse_sink: ClickHouseSink, store: CreditStore, token: Callable[[], str]
+) -> None:
+    tag = token()
+    topics = [f"zhida.report.{tag}", f"{tag}' OR 1=1 --", f"{tag}\\' {{x:String}}\0"]
+    told = [Message("legal_person", tag, f"r{n}", 1, n, "s", verdict="suspect", topic=t) for n, t in enumerate(topics)]
+    clickhouse_sink.write(batches(catalog, told))
+    (first,) = batches(catalog, [replace(told[0], verdict="accepted")])
+    later = first.verdicts.with_columns(pl.col("governed_at") + timedelta(seconds=9), again=True)
+    # The later one also where it comes first.
+    clickhouse_sink.write([replace(first, verdicts=later)])
+    clickhouse_sink.write(batches(catalog, told[:1]))
+    found = store.verdict_of(topics[0], 0, 0)
+    assert found is not None
+    assert (found.verdict, found.again, found.violations, found.schema_id) == ("accepted", True, [], 7)
+    assert found.governed_at == told[0].governed_at + timedelta(seconds=9)
+    for message in told[1:]:
+        found = store.verdict_of(message.topic, 0, message.offset)
+        assert found is not None
+        assert (found.unit, found.record_id, found.version, found.reported_at) == (
+            message.unit,
+            message.record_id,
+            message.version,
+            message.reported_at,
+        )
+        assert [one["rule"] for one in found.violations] == ["test.rule"]
+        assert set(found.violations[0]) == {field.name for field in fields(Violation)}
+    for place in ((topics[0], 0, 1), (topics[0], 1, 0), (topics[0], 2**31 - 1, 2**63 - 1), ("' OR 1=1 --", 0, 0)):
+        assert store.verdict_of(*place) is None
 
 
 def test_totals_rates_latency_and_freshness_count_each_message_once(
