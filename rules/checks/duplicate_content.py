@@ -13,12 +13,17 @@ from schemas.types import TYPES
 
 
 class DuplicateContent(StatefulCheck):
-    """``but``: fields in which records may differ and are the same all the same. Empty is equal to empty."""
+    """``but``: fields in which records may differ and are the same all the same. Empty is equal to empty.
+
+    ``without``: only records that lack one of these fields are looked at. Where all are there the content is the same
+    only if the number is, and that is said by uniqueness.
+    """
 
     types: ClassVar[frozenset[str]] = frozenset(TYPES)
     sees_blank: ClassVar[bool] = True
 
     but: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     def connect(self, field: DatasetField, dataset: Dataset, catalog: Catalog) -> Self:
         """Ask for the record that has said it first."""
@@ -26,7 +31,8 @@ class DuplicateContent(StatefulCheck):
         keys = tuple(one.name for one in dataset.business_fields if one.name not in left_out)
         if field.name not in keys:
             raise ParameterError("field", f"{field.name}, the rule's field, is not compared")
-        return self.asking(Question(Index(dataset.code, keys, blanks=True), "first", keys), dataset)
+        where = " || ".join(f"{field_of('without', name, dataset).name} == null" for name in self.without)
+        return self.asking(Question(Index(dataset.code, keys, where=where, blanks=True), "first", keys), dataset)
 
     def told(self, found: tuple[str, ...]) -> str:
         """The other record."""

@@ -21,7 +21,7 @@ import xxhash
 
 from rules.expr import Expression
 from rules.lifecycle import days
-from rules.state.definitions import Distribution, Index, StatePlan
+from rules.state.definitions import Distribution, Index, Question, StatePlan
 from rules.text import WHITESPACE
 from schemas.ordering import order_key, order_text
 from schemas.types import DECIMAL_SCALE
@@ -119,7 +119,8 @@ class TextMaker:
         for index in plan.indexes:
             places += pair(index, index.keys, index.value, index.where)
         for question in plan.questions:
-            places += pair(question.index, question.keys, question.value, "")
+            where = question.index.where if self._asks_own(question) else ""
+            places += pair(question.index, question.keys, question.value, where)
         return made, places
 
     def _key(self, index: Index, names: tuple[str, ...]) -> pl.Expr:
@@ -151,13 +152,21 @@ class TextMaker:
         unit, record_id = record.get("unit") or "", record.get("record_id") or ""
         made = [bounded(f"{unit}|{record_id}"), order_text(record.get("version") or 0, offset), str(offset)]
         for index in self._plan.indexes:
-            wanted = alive
-            if alive and (where := self._where.get(index)):
-                wanted = where.row([record.get(name) for name in where.fields], today) is True
+            wanted = alive and self._is_in(index, record, today)
             made += self._row_pair(record, index, index.keys, index.value) if wanted else ("", "")
         for question in self._plan.questions:
-            made += self._row_pair(record, question.index, question.keys, question.value) if alive else ("", "")
+            wanted = alive and not (self._asks_own(question) and not self._is_in(question.index, record, today))
+            made += self._row_pair(record, question.index, question.keys, question.value) if wanted else ("", "")
         return tuple(made)
+
+    def _is_in(self, index: Index, record: Mapping[str, Any], today: date) -> bool:
+        """Whether the index's condition holds for a record of its dataset."""
+        where = self._where.get(index)
+        return where is None or where.row([record.get(name) for name in where.fields], today) is True
+
+    def _asks_own(self, question: Question) -> bool:
+        """Whether records ask about the very key under which they stand: those that do not stand there find nobody."""
+        return question.index.dataset == self._dataset.code and question.keys == question.index.keys
 
     def _row_pair(self, record: Mapping[str, Any], index: Index, keys: tuple[str, ...], value: str) -> tuple[str, str]:
         said = bounded(self._row_text[value](record.get(value))) if value else ""
