@@ -1,14 +1,14 @@
 """The explanation of one verdict: the message, the verdict, and the rules by which it was given, as they were then.
 
 Rule sets and releases stay on their topics for good, so the rules of a verdict can be compiled and evaluated again for
-as long as the message or a copy of it is there; after that the verdict is explained by what it says itself. Nothing is
-changed, and no store is opened.
+as long as the message or a copy of it is there; after that the verdict is explained by what it says itself. Where no
+topic has the verdict any more, whoever keeps the history is asked. Nothing is changed, and no store is opened.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -28,7 +28,8 @@ from schemas.release import RELEASES_TOPIC, Release, ReleaseError
 from streams.decoding import BatchDecoder, CodecCache
 from streams.governing import CHINA
 from streams.learning import learn_and_decode
-from zhida.tracing import Absence, Original, Place, Told, Tracer, newest
+from zhida.errors import UserError
+from zhida.tracing import VERDICT_HISTORY, Absence, Original, Place, Told, Tracer, newest
 
 #: Releases to be tried for one verdict: more than one only where two were published close to it.
 _TRIED = 3
@@ -37,6 +38,8 @@ _TAKEN_ON = 60_000
 
 #: Chinese and English.
 Note = tuple[str, str]
+#: What the verdict history has on a message, its topic VERDICT_HISTORY; raises UserError where it cannot be asked.
+History = Callable[[Place], Told | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Explanation:
 
     ``record`` is None where there is none to be read, ``broken`` then says why (reason and detail of a quarantine).
     ``rules`` are empty where the record or the rules are not there; ``texts`` are those of the rules that are named.
+    ``unasked``: no topic has a verdict, and why the history could not be asked for it.
     """
 
     place: Place
@@ -70,6 +74,7 @@ class Explanation:
     compiled: str = ""
     rules: tuple[ExplainedRule, ...] = ()
     texts: dict[str, str] = field(default_factory=dict)
+    unasked: UserError | None = None
     notes: list[Note] = field(default_factory=list)
 
     @property
@@ -81,12 +86,21 @@ class Explanation:
 class Explainer:
     """Explains verdicts. Blocking; raises UnreachableError, AnnouncementError or RegistryUnavailable."""
 
-    def __init__(self, kafka: KafkaConnection, registry: RegistryClient, *, now_ms: int, max_record_bytes: int) -> None:
-        """*max_record_bytes* is govern's limit."""
+    def __init__(
+        self,
+        kafka: KafkaConnection,
+        registry: RegistryClient,
+        *,
+        now_ms: int,
+        max_record_bytes: int,
+        history: History = lambda _: None,
+    ) -> None:
+        """*max_record_bytes* is govern's limit; *history* is asked for verdicts that no topic has."""
         self._kafka = kafka
         self._registry = registry
         self._now = now_ms
         self._limit = max_record_bytes
+        self._history = history
 
     def explain(self, place: Place, unit: str = "") -> Explanation:
         """What is known of the message at *place*; *unit* is asked for its feedback where the message cannot say whose
@@ -105,7 +119,26 @@ class Explainer:
             # Feedback goes to the record's unit, which need not be the one in its key.
             if own not in asked and self._ask(tracer, place, {own}, found, since):
                 explanation = self._explained(place, original, found)
+            if explanation.told is None:
+                explanation = self._from_history(tracer, explanation, asked | {own})
         return explanation
+
+    def _from_history(self, tracer: Tracer, nothing: Explanation, asked: set[str]) -> Explanation:
+        """What the verdict history says where no topic does; *nothing*, and why, where it cannot be asked."""
+        place, original = nothing.place, nothing.original
+        try:
+            stored = self._history(place)
+        except UserError as error:
+            nothing.unasked = error
+            zh = f"结论历史未能查询（{error.message_zh}），更早的结论不明"
+            nothing.notes.append((zh, f"the verdict history could not be asked: {error.message_en}"))
+            return nothing
+        if stored is None:
+            return nothing
+        found = [stored]
+        # It says whose the message is: that unit's feedback may still be there, with a copy.
+        self._ask(tracer, place, {stored.unit} - asked, found, stored.governed_at)
+        return self._explained(place, original, [*found[1:], stored])
 
     def _ask(self, tracer: Tracer, place: Place, units: set[str], found: list[Told], since: int | None) -> bool:
         """Add what *units* were told to *found*; True where there was anything."""
@@ -126,6 +159,10 @@ class Explainer:
         elif copy is not None:
             explanation.value, explanation.value_from = copy.value, copy.topic
         _note_absence(explanation)
+        if explanation.told is not None and explanation.told.topic == VERDICT_HISTORY:
+            zh = "Kafka 上已没有这条结论；取自信用库的结论历史，经查询接口"
+            en = "no topic has this verdict any more: it is from the credit store's history, by way of the query API"
+            explanation.notes.append((zh, en))
         if explanation.told is not None:
             self._evaluate(explanation, explanation.told)
         return explanation
@@ -249,8 +286,8 @@ def _note_absence(explanation: Explanation) -> None:
         en = f"the message itself is no longer kept; this is its copy on {explanation.value_from}"
         explanation.notes.append((zh, en))
     elif there:
-        zh = "原始消息已超过保留期，也没有副本；只能按结论中的记载说明"
-        en = "the message is no longer kept and there is no copy of it; only the recorded verdict tells"
+        zh = "原始消息已超过保留期，也没有副本：记录本身已不可查，只能按结论中的记载说明"
+        en = "the message is no longer kept and there is no copy of it: the record is missing, only the verdict tells"
         explanation.notes.append((zh, en))
     else:
         explanation.notes.append(("原始消息已超过保留期", "the message is no longer kept"))

@@ -40,6 +40,8 @@ from schemas.verdict import (
 _GROUP = "zhida-explain"
 REPORT_PREFIX = "zhida.report."
 ACCEPTED_PREFIX = "zhida.accepted."
+#: Stands for a topic where a verdict is told by none: the table of the store.
+VERDICT_HISTORY = "verdicts"
 _AT_ONCE = 1000
 #: Short: a request for many messages ends with it, also when the end of the partition has long been told.
 _POLL_SECONDS = 0.05
@@ -97,7 +99,10 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One verdict as it was recorded on ``topic``; ``value`` is the reported message where it stands beside it."""
+    """One verdict as it was recorded on ``topic`` (or VERDICT_HISTORY).
+
+    ``value`` is the reported message where it stands beside it.
+    """
 
     topic: str
     verdict: Verdict

@@ -103,7 +103,7 @@ class Province:
         violations: list[dict[str, str]] | None = None,
         age: float = 0.0,
     ) -> int:
-        """Write *rows* with one verdict; *age* in seconds is how long ago they were reported. The first one's offset."""
+        """Write *rows* with one verdict, reported *age* seconds ago; gives the offset of the first."""
         item, unit = self.catalog[dataset], self.unit(city)
         now = datetime.fromtimestamp(time.time() - age, UTC)
         envelope = {"unit": unit.code, "version": 1, "deleted": False}

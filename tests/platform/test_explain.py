@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from wire import Sent, Wire
 
@@ -20,11 +20,14 @@ from schemas.registry.client import RegistryClient
 from schemas.topics import REJECTED_TOPIC, feedback_topic
 from schemas.verdict import Feedback, encode_feedback, feedback_id
 from zhida.cli import main
+from zhida.cli._verdict_history import stored_verdict
+from zhida.errors import ExitCode, UserError
 from zhida.in_force import InForce, read_known
 from zhida.publishing.rule_sets import from_folder, plan_rules
 from zhida.publishing.run import carry_out
 from zhida.sample.message import SampleMessage
-from zhida.stack.testing import chosen_stack
+from zhida.stack.testing import chosen_stack, free_port
+from zhida.tracing import VERDICT_HISTORY, Place, Told
 
 pytestmark = pytest.mark.real
 CODE = "administrative_penalty"
@@ -106,6 +109,7 @@ def test_an_accepted_record_is_explained_by_every_rule_and_the_read_is_noted(exp
     (noted,) = (json.loads(line) for line in err.splitlines() if "audit" in line)
     assert (noted["what"], noted["why"]) == (f"rules.explain {feedback_id(*judged.accepted.place)}", "异议核查")
     assert noted["who"]
+    _assert_stored(judged.accepted.place, said)
 
 
 def test_a_suspects_broken_rule_is_told_with_inputs_and_text_and_only_rules_that_matter_with_it(
@@ -120,9 +124,14 @@ def test_a_suspects_broken_rule_is_told_with_inputs_and_text_and_only_rules_that
     assert broken["text"].lstrip().startswith(f"- id: {OUTLIER}")
     assert broken["rule"]["check"]["max"]
     assert {one["outcome"] for one in said["rules"]} == {"broken", "passes"}
+    _assert_stored(judged.suspect.place, said)
 
 
-def test_a_rejection_is_shown_with_its_message_and_the_text_of_the_rule(explain: Any, judged: Judged) -> None:
+def test_a_rejection_is_shown_with_its_message_and_the_text_of_the_rule(
+    explain: Any, judged: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The API may be away: what topics tell, needs nobody else.
+    monkeypatch.setenv("ZHIDA_API_PORT", str(free_port()))
     code, shown, _ = explain(judged.rejected, as_json=False)
     assert code == 0
     assert "退回 rejected" in shown
@@ -138,6 +147,7 @@ def test_an_unreadable_message_is_explained_without_its_text(explain: Any, judge
     assert about["bytes"] == len(judged.quarantined.value or b"")
     assert about["zh"]
     assert "张" not in json.dumps(said, ensure_ascii=False)
+    _assert_stored(judged.quarantined.place, said)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +175,43 @@ def test_a_rule_that_was_not_there_is_an_error(explain: Any, judged: Judged) -> 
     assert f"did you mean {OUTLIER}?" in err
 
 
+def test_a_verdict_that_the_store_alone_knows_is_explained_without_its_record(
+    explain: Any, wire: Wire, judged: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suspect = wire.feedback(_unit_of(judged.suspect))[judged.suspect.place]
+    alone = replace(suspect, source_offset=FAR + 2, feedback_id=feedback_id(*_place(suspect, FAR + 2)))
+    # Sinks read all partitions; a verdict is looked for in that of its message alone.
+    elsewhere = (alone.source_partition + 1) % wire.platform.settings.partitions
+    _put(wire, REJECTED_TOPIC, alone, elsewhere)
+    _stored(Place.parse(alone.feedback_id))
+    code, said, _ = explain(alone.feedback_id)
+    assert (code, said["verdict"]["topic"]) == (0, VERDICT_HISTORY)
+    for name in ("verdict", "rule_set", "schema_id", "reported_at", "governed_at", "unit", "record_id", "version"):
+        assert said["verdict"][name] == getattr(alone, name)
+    assert said["verdict"]["violations"] == [asdict(violation) for violation in alone.violations]
+    assert (said["record"], said["rules"], said["compiled"]) == ({}, [], alone.rule_set)
+    assert said["texts"][OUTLIER].lstrip().startswith(f"- id: {OUTLIER}")
+    shown = " ".join(explain(alone.feedback_id, as_json=False)[1].split())
+    assert "结论历史 the verdict history" in shown
+    assert "the record is missing" in shown
+    assert alone.violations[0].message_zh in shown
+    # It says whose the message is: what that unit was told is found without being asked for.
+    _put(wire, feedback_topic(alone.unit), alone, 0)
+    assert explain(alone.feedback_id)[1]["verdict"]["topic"] == feedback_topic(alone.unit)
+    monkeypatch.setenv("ZHIDA_API_TOKEN", "x" * 32)
+    with pytest.raises(UserError) as refused:
+        stored_verdict(Place.parse(alone.feedback_id))
+    assert refused.value.exit_code == ExitCode.DENIED
+
+
+def test_where_nobody_can_ask_the_history_that_is_said(explain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZHIDA_API_PORT", str(free_port()))
+    code, said, err = explain(f"zhida.report.{CODE}-0-{FAR - 2}")
+    assert (code, said["verdict"], said["original"]) == (3, None, "missing")
+    assert any("could not be asked" in note["en"] for note in said["notes"])
+    assert "could not be asked" in " ".join(err.split())
+
+
 def test_where_the_message_is_gone_its_copy_and_its_verdict_explain_it(
     explain: Any, wire: Wire, judged: Judged
 ) -> None:
@@ -176,6 +223,7 @@ def test_where_the_message_is_gone_its_copy_and_its_verdict_explain_it(
     assert (said["original"], said["record_from"]) == ("missing", REJECTED_TOPIC)
     assert said["record"]["record_id"] == rejected.record_id
     assert _rule(said, VERSION)["outcome"] == "broken"
+    _assert_stored(_place(rejected, FAR), said)
     # A suspect's feedback has no copy: what the verdict says is left, and the text of the rules that it names.
     suspect = next(
         one for place, one in wire.feedback(_unit_of(judged.suspect)).items() if place == judged.suspect.place
@@ -242,6 +290,44 @@ def test_a_verdict_by_rules_of_before_is_explained_by_those(
     assert (code, said["verdict"]["rule_set"].split("-")[0]) == (0, str(judged.rules))
     assert said["compiled"] == said["verdict"]["rule_set"]
     assert "shadow" not in _rule(said, VERSION)["text"]
+
+
+def test_when_the_broker_has_dropped_all_that_it_had_the_store_tells_the_same(
+    explain: Any, wire: Wire, judged: Judged
+) -> None:
+    if chosen_stack() != "real":
+        pytest.skip("the embedded broker drops no records on request")
+    before = explain(judged.rejected)[1]["verdict"]
+    _stored(Place(*judged.rejected.place))
+    topic, partition, _ = judged.rejected.place
+    everything = [(topic, partition), (REJECTED_TOPIC, partition), (feedback_topic(_unit_of(judged.rejected)), 0)]
+    admin = AdminClient(wire.kafka.confluent())
+    for future in admin.delete_records([TopicPartition(*place, OFFSET_END) for place in everything]).values():
+        future.result(30)
+    code, said, _ = explain(judged.rejected)
+    assert (code, said["original"], said["record"]) == (0, "gone", {})
+    assert said["verdict"].pop("topic") == VERDICT_HISTORY != before.pop("topic")
+    assert said["verdict"] == before
+    assert VERSION in said["texts"]
+
+
+def _assert_stored(place: tuple[str, int, int], said: dict[str, Any]) -> None:
+    """The history has on *place* what topics have *said*; not all of them tell all."""
+    found, told = asdict(_stored(Place(*place))), said["verdict"]
+    for name in ("verdict", "rule_set", "schema_id", "reported_at", "governed_at", "unit", "reason", "detail"):
+        assert found[name] == told[name], name
+    assert told["version"] in (None, found["version"])
+    if told["verdict"] != "quarantined":
+        assert (found["record_id"], list(found["violations"])) == (told["record_id"], told["violations"])
+
+
+def _stored(place: Place) -> Told:
+    """What the API has on *place*, once the sink has written it."""
+    deadline = time.monotonic() + 30
+    while (found := stored_verdict(place)) is None:
+        assert time.monotonic() < deadline, f"{place.id} does not reach the store"
+        time.sleep(0.05)
+    return found
 
 
 def _publish(wire: Wire, place: Path, number: int) -> None:

@@ -59,10 +59,13 @@ def explain(
 
     例 Example: zhida rules explain zhida.report.administrative_penalty-0-42 --purpose 异议核查
 
+    Kafka 上已没有的结论，向查询接口询问。A verdict that no topic has any more is asked of the query API.
+
     退出码 Exit codes: 0 已说明，与结论一致 explained, as the verdict says; 1 重新计算的结果与结论不同 evaluated again
     it comes out otherwise; 2 编号有误 not an id; 3 有部分不可达 something does not answer; 4 没有结论 no verdict.
     """
     from schemas.registry.client import RegistryClient
+    from zhida.cli._verdict_history import stored_verdict
     from zhida.explaining import Explainer
 
     place = _place(feedback_id)
@@ -70,7 +73,13 @@ def explain(
     settings = load_settings()
     kafka = settings.kafka()
     with RegistryClient(settings.registry()) as registry:
-        explainer = Explainer(kafka, registry, now_ms=now_ms(), max_record_bytes=settings.max_record_bytes)
+        explainer = Explainer(
+            kafka,
+            registry,
+            now_ms=now_ms(),
+            max_record_bytes=settings.max_record_bytes,
+            history=lambda place: stored_verdict(place, purpose),
+        )
         found = explainer.explain(place, unit)
     # Before anything is shown: a read that nobody hears of does not happen.
     _note_read(place, purpose, found.told.verdict if found.told else "", settings.kafka_username)
@@ -144,10 +153,17 @@ def _no_rule(rule: str, found: Explanation) -> UserError:
 def _no_verdict(found: Explanation) -> UserError:
     from zhida.tracing import Original
 
+    if found.unasked is not None:
+        return UserError(
+            f"Kafka 上没有这条消息的结论，结论历史未能查询：{found.unasked.message_zh}",
+            f"no topic has a verdict on it, and the history could not be asked: {found.unasked.message_en}",
+            found.unasked.remedy,
+            found.unasked.exit_code,
+        )
     if isinstance(found.original, Original):
         return UserError(
-            "这条消息在 Kafka 上没有结论：尚未治理，或结论已超过保留期",
-            "there is no verdict on it: it has not been judged yet, or its verdict is no longer kept",
+            "这条消息没有结论：尚未治理",
+            "there is no verdict on it: it has not been judged yet",
             "zhida status 显示积压 shows the lag",
             ExitCode.NOT_FOUND,
         )
@@ -166,7 +182,7 @@ def _show(out: Console, found: Explanation, rules: list[ExplainedRule], *, texts
         out.print(f"来源单位 unit {unit}    记录 record {record}    模式 schema {told.schema_id}")
         out.print(f"报送 reported {local_time(told.reported_at)}    判定 judged {local_time(told.governed_at)}")
         catalog = f"    目录 catalog {found.release}" if found.release else ""
-        out.print(f"规则库 rule set {told.rule_set}{catalog}    记于 recorded on {told.topic}")
+        out.print(f"规则库 rule set {told.rule_set}{catalog}    记于 recorded on {_source(told)}")
     for told in found.earlier:
         label, _ = verdict_text(told.verdict)
         out.print(f"此前 before: {local_time(told.governed_at)}  {label}  {told.rule_set}", style="dim")
@@ -180,6 +196,12 @@ def _show(out: Console, found: Explanation, rules: list[ExplainedRule], *, texts
         _show_rules(out, found, rules)
     _show_broken(out, found, rules, texts=texts)
     _show_difference(out, found)
+
+
+def _source(told: Told) -> str:
+    from zhida.tracing import VERDICT_HISTORY
+
+    return "结论历史 the verdict history" if told.topic == VERDICT_HISTORY else told.topic
 
 
 def _show_record(out: Console, found: Explanation) -> None:
