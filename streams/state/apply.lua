@@ -80,7 +80,7 @@ local sizes = {}
 for row = 1, rows do sizes[row] = format('%03d', #identities[row]) end
 
 -- Guards and sole holders by name: text, or false for none. What changes is named in changed.
-local cache, changed = {}, {}
+local cache, changed, changes = {}, {}, 0
 local function read(names)
   in_portions(names, 'MGET', function(answer, from)
     for at = 1, #answer do cache[names[from + at - 1]] = answer[at] end
@@ -96,15 +96,17 @@ local function cached(name)
 end
 local function change(name, text)
   cache[name] = text
-  insert(changed, name)
+  changes = changes + 1
+  changed[changes] = name
 end
 
-local wanted = {}
+local wanted, count = {}, 0
 local guards, held, guarded = {}, {}, #spec.indexes > 0
 for row = 1, guarded and rows or 0 do
   local name = 'z:g:' .. topic .. ':' .. identities[row]
   guards[row] = name
-  insert(wanted, name)
+  wanted[row] = name
+  count = row
 end
 local ids, known = {}, {}
 for at, index in ipairs(spec.indexes) do
@@ -120,7 +122,8 @@ for at, lookup in ipairs(spec.lookups) do
       names[row] = name
       if cache[name] == nil then
         cache[name] = false
-        insert(wanted, name)
+        count = count + 1
+        wanted[count] = name
       end
     end
   end
@@ -136,7 +139,8 @@ for number, question in ipairs(spec.questions) do
       if column[row] ~= NONE then
         local name = prefix .. column[row]
         names[row] = name
-        insert(wanted, name)
+        count = count + 1
+        wanted[count] = name
         waiters[row] = waiters[row] or orders[row] .. place
       end
     end
@@ -189,17 +193,17 @@ local quiet = {}
 local function waiting_name(index, event, key) return 'z:w:' .. index .. event .. ':' .. key end
 
 -- Whether anybody has ever waited at an index: for + or - in z:w, or, for s, in z:s.
-local awaited = {}
+local awaited = {['+'] = {}, ['-'] = {}, s = {}}
+local function awaited_name(index, kind) return 'z:n:' .. index .. ':' .. kind end
 local function is_awaited(index, kind)
-  local name = 'z:n:' .. index .. ':' .. kind
-  if awaited[name] == nil then awaited[name] = call('EXISTS', name) == 1 end
-  return awaited[name]
+  local known_of = awaited[kind]
+  if known_of[index] == nil then known_of[index] = call('EXISTS', awaited_name(index, kind)) == 1 end
+  return known_of[index]
 end
 local function await(index, kind)
   if is_awaited(index, kind) then return end
-  local name = 'z:n:' .. index .. ':' .. kind
-  call('SET', name, '1')
-  awaited[name] = true
+  call('SET', awaited_name(index, kind), '1')
+  awaited[kind][index] = true
 end
 
 local nows = {}
@@ -235,17 +239,18 @@ local function woken(name)
 end
 
 local function wake(index, event, key)
-  local name, sole = waiting_name(index, event, key), sole_name(index, key)
-  if event == '+' and is_awaited(index, 's') and not quiet[sole] then
-    local text = cached(sole)
+  if event == '+' and is_awaited(index, 's') then
+    local sole = sole_name(index, key)
+    local text = not quiet[sole] and cached(sole)
     if text then
       call('HSET', woken(), text, text)
       change(sole, false)
     end
     quiet[sole] = true
   end
-  if is_awaited(index, event) and not quiet[name] then
-    if call('EXISTS', name) == 1 then woken(name) end
+  if is_awaited(index, event) then
+    local name = waiting_name(index, event, key)
+    if not quiet[name] and call('EXISTS', name) == 1 then woken(name) end
     quiet[name] = true
   end
 end
@@ -265,11 +270,15 @@ local function leave(name, member)
   end
 end
 
-local function enter(name, member)
+-- The row that has just come first to a key: nobody was there before it.
+local came_first = {}
+local function enter(name, member, row)
   local sole = cached(name)
   if not sole then
     change(name, next_number() .. ':' .. member)
+    came_first[name] = row
   else
+    came_first[name] = nil
     if sole ~= MANY then
       call('ZADD', many(name), sub(sole, 1, string.find(sole, ':', 1, true) - 1), holder(sole))
       change(name, MANY)
@@ -288,7 +297,7 @@ local function exchange(name, old, new)
   elseif sole and sole ~= MANY and holder(sole) == old then
     change(name, sub(sole, 1, string.find(sole, ':', 1, true)) .. new)
   else
-    enter(name, new)
+    enter(name, new, nil)
   end
 end
 
@@ -306,7 +315,7 @@ local function tell_index(at, row, person, before)
     if before then
       exchange(name, person .. before[2], person .. said)
     else
-      enter(name, person .. said)
+      enter(name, person .. said, row)
     end
     wake(id, '+', key)
   end
@@ -334,8 +343,14 @@ function answer.known(name, sole)
 end
 function answer.agrees(name, sole, itself, said)
   if not sole then return end
+  if sole ~= MANY then
+    local person = string.find(sole, ':', 1, true) + 1
+    local value = sub(sole, person + 3 + number_at(sole, person))
+    if value == said then return end
+    return {value}
+  end
   local found = {}
-  local newest = sole == MANY and call('ZREVRANGE', many(name), 0, NEWEST - 1) or {holder(sole)}
+  local newest = call('ZREVRANGE', many(name), 0, NEWEST - 1)
   for at = #newest, 1, -1 do
     local value = value_of(newest[at])
     if value == said then return end
@@ -343,8 +358,8 @@ function answer.agrees(name, sole, itself, said)
   end
   return found
 end
-function answer.first(name, sole, itself)
-  if not sole then return end
+function answer.first(name, sole, itself, said, row)
+  if not sole or came_first[name] == row then return end
   local first = identity_of(sole == MANY and call('ZRANGE', many(name), 0, 0)[1] or holder(sole))
   if first ~= itself then return {first} end
 end
@@ -398,7 +413,7 @@ for row = 1, rows do
       if name then
         local mode, event = question[3], question[5]
         local said, itself = values[question[2]][row] or '', question[4] and identities[row] or ''
-        local found = answer[mode](name, cached(name), itself, said)
+        local found = answer[mode](name, cached(name), itself, said, row)
         if found then
           insert(reply, row - 1)
           insert(reply, number - 1)
@@ -416,12 +431,13 @@ for row = 1, rows do
   end
 end
 
-local pairs_to_set, gone = {}, {}
-for _, name in ipairs(changed) do
+local pairs_to_set, length, gone = {}, 0, {}
+for at = 1, changes do
+  local name = changed[at]
   local text = cache[name]
   if text then
-    insert(pairs_to_set, name)
-    insert(pairs_to_set, text)
+    pairs_to_set[length + 1], pairs_to_set[length + 2] = name, text
+    length = length + 2
   elseif text == false then
     insert(gone, name)
   end
