@@ -26,6 +26,10 @@ _RETRY_SECONDS = 2.0
 #: Offsets no farther apart than this are read in one go; what lies between is thrown away.
 _NEAR = 500
 _WAIT_MS = 5_000
+#: How long the broker may hold a fetch that finds nothing: one of the partition before stands in the way of the next.
+_HELD_MS = 10
+#: Messages of one round, of all partitions together.
+_AT_ONCE = 2_000
 
 log = structlog.get_logger("govern")
 
@@ -54,6 +58,7 @@ class Fetcher:
             "auto_offset_reset": "earliest",
             "isolation_level": "read_committed",
             "max_partition_fetch_bytes": 256 * 1024,
+            "fetch_max_wait_ms": _HELD_MS,
         }
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -88,6 +93,8 @@ class Fetcher:
                     found.append(message)
                     target = next(wanted, None)
             position = batch[-1].offset + 1
+        # Nothing is fetched ahead: what is due next is elsewhere.
+        consumer.pause(place)
         return found
 
     async def _connected(self) -> AIOKafkaConsumer:
@@ -134,7 +141,7 @@ class Rejudger:
         below = self._owned()
         if not below:
             return False
-        due = await asyncio.to_thread(self._due.take, below.keys(), below)
+        due = await asyncio.to_thread(self._due.take, below.keys(), below, _AT_ONCE)
         for (topic, partition), offsets in due.items():
             messages = await self._fetcher.fetch(topic, partition, offsets)
             if missing := len(offsets) - len(messages):
