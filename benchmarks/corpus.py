@@ -22,7 +22,8 @@ from zhida.sample.generate import FaultShares, generate
 from zhida.sample.message import MessageEncoder, SampleMessage
 from zhida.settings import Settings
 
-#: Shares as a province sees them once its units have learnt the rules; every kind of fault is among them.
+#: Shares as a province sees them once its units have learnt the rules; every kind of fault of single records is among
+#: them, and nothing that other records decide: ways without a state judge all of it right.
 MIX = FaultShares(
     rejected=0.03,
     suspect=0.01,
@@ -32,6 +33,8 @@ MIX = FaultShares(
     out_of_order=0.005,
     deletes=0.01,
     too_large=0,
+    linked=0,
+    lookalikes=0,
 )
 SEED = 6
 _CHINA = timezone(timedelta(hours=8))

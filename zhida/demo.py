@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -17,8 +18,10 @@ import polars as pl
 from dashboards.broker import KafkaBroker
 from schemas.assignments import Assignments
 from schemas.catalog import Catalog
+from schemas.topics import GOVERN_GROUP
 from schemas.units import Regions, Units
 from sinks.read import CreditStore, HotCache
+from streams.state.due import DueList
 from zhida.errors import UserError
 from zhida.groups import group_topics
 from zhida.lag import group_lag
@@ -117,20 +120,32 @@ def drain(
     patience: float = PATIENCE,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Return when govern and every sink have committed all there is; *tick* is called while waiting.
+    """Return when all is judged, also again, and every sink has committed all there is; *tick* is called while waiting.
 
-    Raises DrainError when a group has not moved for *patience* seconds.
+    Raises DrainError when a group, or what is to be judged again, has not moved for *patience* seconds.
     """
     kafka = settings.kafka()
-    for group, topics in group_topics(Catalog.load()).items():
+    groups = group_topics(Catalog.load())
+
+    def settle(what: str, left: Callable[[], int]) -> None:
         best, since = None, time.monotonic()
-        while (lag := group_lag(kafka, group, topics)) and not interrupted():
-            if best is None or lag < best:
-                best, since = lag, time.monotonic()
+        while (count := left()) and not interrupted():
+            if best is None or count < best:
+                best, since = count, time.monotonic()
             if time.monotonic() - since > patience:
-                raise DrainError(f"{group} is {lag} messages behind and has not moved for {patience:.0f} s")
+                raise DrainError(f"{what} is {count} messages behind and has not moved for {patience:.0f} s")
             tick()
             time.sleep(0.2)
+
+    def behind(group: str) -> None:
+        settle(group, lambda: group_lag(kafka, group, groups[group]))
+
+    behind(GOVERN_GROUP)
+    with closing(DueList(settings.redis())) as due:
+        # What is judged again goes on to the sinks, and all of it has before it leaves the list.
+        settle("judging again", due.size)
+    for group in groups.keys() - {GOVERN_GROUP}:
+        behind(group)
 
 
 def check(

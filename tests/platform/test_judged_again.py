@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
 from wire import Sent, Wire
 
-from rules.ruleset import LIBRARY_DIR
 from schemas.verdict import Feedback
 from sinks.redis.reader import HotCache
 from zhida.platform import start_platform
+from zhida.sample.generate import NO_FAULTS
 from zhida.sample.message import SampleMessage
 from zhida.settings import Settings
 from zhida.stack.testing import chosen_stack, free_port
@@ -26,15 +26,9 @@ PENALTY = "administrative_penalty"
 
 @pytest.fixture(scope="module")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    """A platform whose library has every rule over several records in force."""
-    folder = tmp_path_factory.mktemp("judged-again")
-    rules = folder / "rules"
-    shutil.copytree(LIBRARY_DIR, rules)
-    for path in rules.glob("*.yaml"):
-        path.write_text(path.read_text("utf-8").replace("status: shadow", "status: active"), encoding="utf-8")
+    """A platform of its own: what is flushed and killed here is nobody else's."""
     settings = Settings.load(
-        data_dir=folder / "var",
-        rules_dir=rules,
+        data_dir=tmp_path_factory.mktemp("judged-again") / "var",
         registry_port=free_port(),
         api_port=free_port(),
         govern_session_timeout_s=3.0,
@@ -56,9 +50,13 @@ def _rules(told: Feedback) -> set[str]:
 
 
 def _penalties(wire: Wire, count: int) -> list[SampleMessage]:
-    """Of companies, each one its own."""
-    made = [one for one in wire.sound(count * 4) if one.record and one.record["CF_XDR_LB"] == "法人及非法人组织"]
+    """Of companies of the province, each one its own, whose registrations have not been reported."""
+    made = [one for one in wire.sound(count * 6 + 20, faults=NO_FAULTS) if one.record and _local(one.record)]
     return list({one.record["CF_XDR_SHXYM"]: one for one in made if one.record}.values())[:count]
+
+
+def _local(penalty: dict[str, Any]) -> bool:
+    return penalty["CF_XDR_LB"] == "法人及非法人组织" and penalty["CF_XDR_SHXYM"].startswith("32", 2)
 
 
 def _registration(wire: Wire, penalty: SampleMessage) -> SampleMessage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from schemas.verdict import Feedback, decode_feedback, parse_verdict_prefix
 from zhida.lag import committed_and_end
 from zhida.platform import Platform
 from zhida.preparation import register_schemas
-from zhida.sample.generate import NO_FAULTS, generate
+from zhida.sample.generate import UNRELATED, FaultShares, generate
 from zhida.sample.message import MessageEncoder, SampleMessage
 
 #: Topic, partition, offset of a reported message.
@@ -59,14 +59,17 @@ class Wire:
         self.encoder = MessageEncoder(self.catalog, self.ids)
         self.topics = [dataset.report_topic for dataset in self.catalog]
 
-    def sound(self, count: int, dataset: str = "administrative_penalty") -> list[SampleMessage]:
-        """*count* records that break no rule, different ones with every call."""
+    def sound(
+        self, count: int, dataset: str = "administrative_penalty", faults: FaultShares = UNRELATED
+    ) -> list[SampleMessage]:
+        """*count* records that break no rule whatever others say, different ones with every call."""
         seed = secrets.randbits(30)
         today = datetime.now(UTC).date()
         units, regions = Units.load(), Regions.load()
         assignments = Assignments.load(self.catalog, units, regions)
-        made = generate(seed, count * 6 + 60, self.catalog, units, regions, assignments, today, NO_FAULTS)
-        return [message for message in made if message.dataset == dataset][:count]
+        made = generate(seed, count * 6 + 60, self.catalog, units, regions, assignments, today, faults)
+        found = [message for message in made if message.dataset == dataset][:count]
+        return [_renumbered(message, f"{seed:08x}") for message in found]
 
     def send(
         self,
@@ -173,6 +176,14 @@ class Wire:
             return found
         finally:
             consumer.close()
+
+
+def _renumbered(message: SampleMessage, salt: str) -> SampleMessage:
+    """The same with a record id that no other call gives: units number their records from 1 in each."""
+    assert message.record is not None
+    record_id = f"{message.record['record_id']}-{salt}"
+    key = f"{message.record['unit']}|{record_id}".encode()
+    return replace(message, key=key, record=message.record | {"record_id": record_id})
 
 
 def header_list(message: Message) -> Headers:

@@ -236,6 +236,89 @@ def test_a_difference_in_feedback_is_found(perfect: Perfect, change: Callable[[F
     assert _failed(perfect.check(feedback=change(feedback))) == {"feedback"}
 
 
+def _suspect_for_a_while(perfect: Perfect) -> tuple[str, Feedback]:
+    """What a unit was told of a record that is accepted at the end."""
+    item = next(told for _, told in perfect.feedback if told.verdict == "suspect")
+    verdicts = perfect.sample.answers.verdicts
+    row = verdicts.filter((pl.col("verdict") == "accepted") & (pl.col("group") == 0)).row(0, named=True)
+    place = (f"zhida.report.{row['dataset']}", row["seq"] % 3, row["seq"] // 3)
+    return feedback_topic(row["unit"]), replace(
+        item,
+        feedback_id=feedback_id(*place),
+        unit=row["unit"],
+        dataset=row["dataset"],
+        record_id=row["record_id"],
+        version=row["version"],
+        source_topic=place[0],
+        source_partition=place[1],
+        source_offset=place[2],
+    )
+
+
+def test_of_several_feedback_records_about_one_message_the_newest_counts(perfect: Perfect) -> None:
+    topic, suspect = _suspect_for_a_while(perfect)
+    accepted = replace(suspect, verdict="accepted", violations=(), governed_at=suspect.governed_at + 1)
+    for right in ([accepted], [suspect, accepted], [accepted, suspect], [suspect, suspect, accepted, accepted]):
+        assert perfect.check(feedback=[*perfect.feedback, *((topic, item) for item in right)]).ok
+    later = replace(suspect, governed_at=accepted.governed_at + 1)
+    for wrong in (
+        [suspect],
+        [accepted, later],
+        [suspect, replace(accepted, violations=suspect.violations)],
+        [replace(suspect, verdict="rejected"), accepted],
+        [suspect, replace(accepted, version=77)],
+    ):
+        report = perfect.check(feedback=[*perfect.feedback, *((topic, item) for item in wrong)])
+        assert _failed(report) == {"feedback"}
+    elsewhere = (feedback_topic("11320000014000028X"), suspect)
+    assert _failed(perfect.check(feedback=[*perfect.feedback, elsewhere, (topic, accepted)])) == {"feedback"}
+
+
+def test_of_two_that_use_one_number_either_may_be_the_first_but_not_both_or_neither(perfect: Perfect) -> None:
+    answers = perfect.sample.answers
+    pairs = answers.verdicts.filter(pl.col("group") > 0).sort("group", "seq").partition_by("group", maintain_order=True)
+    first, second = pairs[0].rows(named=True)
+    told = {first["seq"]: "accepted", second["seq"]: "suspect"}
+    assert {first["verdict"], second["verdict"]} == {"accepted", "suspect"}
+    for wrong in (dict.fromkeys(told, "accepted"), dict.fromkeys(told, "suspect")):
+        assert {"sum", "verdicts"} <= _failed(_with_verdicts(perfect, pairs[0], wrong))
+    turned = {first["seq"]: second["verdict"], second["seq"]: first["verdict"]}
+    assert _failed(_with_verdicts(perfect, pairs[0], turned)) == set()
+
+
+def _with_verdicts(perfect: Perfect, pair: pl.DataFrame, verdicts: dict[int, str]) -> VerificationReport:
+    """Everything as if the platform had said that of a pair."""
+    answers = perfect.sample.answers
+    rules = pair.filter(pl.col("verdict") == "suspect")["rules"][0]
+    said = pl.DataFrame({"seq": list(verdicts), "verdict": list(verdicts.values())}).with_columns(
+        rules=pl.when(pl.col("verdict") == "suspect").then(pl.lit(rules)).otherwise(pl.lit(""))
+    )
+    table = answers.verdicts.update(said, on="seq").with_columns(
+        told=pl.when(pl.col("group") == 0)
+        .then("told")
+        .when(pl.col("verdict") == "suspect")
+        .then("unit")
+        .otherwise(pl.lit(""))
+    )
+    sample = replace(
+        perfect.sample,
+        messages=[
+            replace(m, expected=replace(m.expected, verdict=verdicts[m.seq])) if m.seq in verdicts else m
+            for m in perfect.sample.messages
+        ],
+        answers=replace(
+            answers,
+            verdicts=table,
+            records={
+                code: frame.update(said.select("seq", "verdict"), on="seq") for code, frame in answers.records.items()
+            },
+        ),
+    )
+    return perfect.check(
+        rows=_verdict_rows(sample), feedback=_feedback(sample), store=dict(sample.answers.records), cache=_cache(sample)
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [

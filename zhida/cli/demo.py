@@ -12,6 +12,8 @@ from zhida.cli._wiring import load_settings
 from zhida.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zhida.platform import Platform
     from zhida.sample.verify import VerificationReport
 
@@ -49,8 +51,10 @@ def command(
 def _run(
     records: int, seed: int, rate: float | None, real: bool, brokers: int, exit_after: bool, json: bool, stop_asked: Any
 ) -> VerificationReport:
+    from contextlib import closing
     from datetime import UTC, datetime, timedelta
 
+    from streams.state.due import DueList
     from zhida.demo import LiveFigures, check, drain, fresh_folder, prepare, report_sample
     from zhida.platform import start_platform
     from zhida.stack.errors import StartInterrupted
@@ -79,7 +83,8 @@ def _run(
         started = time.monotonic()
         figures = LiveFigures(platform.settings)
         figures.start()
-        with _Progress(out, figures, len(prepared.messages)) as progress:
+        due = DueList(platform.settings.redis())
+        with closing(due), _Progress(out, figures, len(prepared.messages), due.size) as progress:
 
             def tick(*_: int) -> None:
                 if stop_asked():
@@ -115,12 +120,13 @@ def _bar(out: Any, title: str, total: int) -> Any:
 
 
 class _Progress:
-    """One line of live figures: reported, verdicts, records a second, latency."""
+    """The live figures: reported, verdicts, what waits to be judged again, records a second, latency."""
 
-    def __init__(self, out: Any, figures: Any, total: int) -> None:
+    def __init__(self, out: Any, figures: Any, total: int, due: Callable[[], int]) -> None:
         from rich.live import Live
 
         self._figures = figures
+        self._due = due
         self._total = total
         self._sent = 0
         self._live = Live(console=out, refresh_per_second=4)
@@ -158,9 +164,18 @@ class _Progress:
             ("quarantined", "隔离 quarantined"),
         ):
             view.add_row(label, f"{totals.get(verdict, 0):,}")
+        view.add_row("待复核 to be judged again", self._waiting())
         view.add_row("每秒治理 records/s", f"{max(rates[-5:]):,}")
         view.add_row("反馈时延 feedback latency p50 / p99", f"{_last(latency, 'p50')} / {_last(latency, 'p99')}")
         self._live.update(view)
+
+    def _waiting(self) -> str:
+        from streams.state.errors import StateError
+
+        try:
+            return f"{self._due():,}"
+        except StateError:
+            return "–"
 
 
 def _last(latency: dict[str, Any], name: str) -> str:

@@ -27,8 +27,10 @@ from zhida.sample.faults import (
     either,
     fields,
     future,
+    in_turn,
     null,
     one_of,
+    recently,
     too_long,
 )
 from zhida.sample.identifiers import break_id_number
@@ -189,13 +191,16 @@ def abnormal_operation() -> FaultTable:
     _authority(table, "LRJGDM")
 
     def listed(record: Record, draw: Draw) -> Sequence[str]:
-        """Still on the list."""
+        """Still on the list, since a few days ago."""
         record.update(YCYY=None, YCRQ=None, YCWSH=None, YCJG=None)
+        record["LRRQ"] = recently(draw)
         return ()
 
     def removed(record: Record, draw: Draw) -> None:
+        """Off the list since a few days ago."""
         record.update(YCYY="已履行公示义务", YCWSH="市监异移〔2025〕1号", YCJG="市场监督管理局")
-        record["YCRQ"] = days_after(record["LRRQ"], 1, 20, draw)
+        record["YCRQ"] = recently(draw)
+        record["LRRQ"] = days_after(record["YCRQ"], -900, -30, draw)
 
     def removed_but(rule: str, field: str, *values: object, suspect: bool = False) -> None:
         def spoil(record: Record, draw: Draw) -> Sequence[str]:
@@ -205,20 +210,48 @@ def abnormal_operation() -> FaultTable:
 
         (table.suspect if suspect else table.add)(rule, spoil, group="listing")
 
+    def no_day_of_removal(record: Record, draw: Draw) -> Sequence[str]:
+        removed(record, draw)
+        record.update(YCRQ=None, LRRQ=recently(draw))
+        return ()
+
     def removed_early(record: Record, draw: Draw) -> Sequence[str]:
         removed(record, draw)
-        return before("YCRQ", "LRRQ")(record, draw)
+        record["LRRQ"] = draw.today - timedelta(days=1)
+        return before("YCRQ", "LRRQ", 1, 5)(record, draw)
 
     def removed_late(record: Record, draw: Draw) -> Sequence[str]:
         removed(record, draw)
         return future("YCRQ")(record, draw)
 
+    def told_late(record: Record, draw: Draw) -> Sequence[str]:
+        removed(record, draw)
+        record["LRRQ"] = date(2014, 10, 8)
+        record["YCRQ"] = draw.random.choice((date(2014, 10, 8), date(2019, 2, 28), date(2025, 10, 9)))
+        return ()
+
+    def listed_before_the_law(record: Record, draw: Draw) -> Sequence[str]:
+        days = one_of("LRRQ", date(2014, 9, 30), date(1999, 5, 20), date(1900, 1, 1))
+        if draw.random.random() < 0.5:
+            removed(record, draw)
+            return days(record, draw)
+        listed(record, draw)
+        days(record, draw)
+        return (late,)
+
+    late = "LRRQ.workday_deadline"
+    table.suspect(
+        late,
+        in_turn(listed, one_of("LRRQ", date(2014, 10, 1), date(2019, 2, 28), date(2025, 10, 9))),
+        group="listing",
+    )
+    table.suspect("YCRQ.workday_deadline", told_late, group="listing")
     table.add("LRRQ.required", null("LRRQ"), group="listing")
-    table.add("LRRQ.not_future", future("LRRQ", listed), group="listing")
-    table.add("LRRQ.range", one_of("LRRQ", date(2014, 9, 30), date(1999, 5, 20), date(1900, 1, 1)), group="listing")
+    table.add("LRRQ.not_future", in_turn(listed, future("LRRQ")), group="listing")
+    table.add("LRRQ.range", listed_before_the_law, group="listing")
     removed_but("YCYY.required", "YCYY", None, "", " ")
     removed_but("YCYY.enumeration", "YCYY", "已年报", "其他", "2")
-    removed_but("YCRQ.required", "YCRQ", None)
+    table.add("YCRQ.required", no_day_of_removal, group="listing")
     table.add("YCRQ.date_order", removed_early, group="listing")
     table.add("YCRQ.not_future", removed_late, group="listing")
     removed_but("YCWSH.required", "YCWSH", None, "", suspect=True)

@@ -14,10 +14,10 @@ from random import Random
 from typing import Any, Literal
 
 from zhida.sample.identifiers import break_uscc
-from zhida.sample.population import Kind
+from zhida.sample.population import ALL_KINDS, Kind
+from zhida.sample.records import RECENT_DAYS
 
 Record = dict[str, Any]
-ALL_KINDS: frozenset[Kind] = frozenset({"company", "shop", "old", "person"})
 ORGANISATIONS: frozenset[Kind] = frozenset({"company", "shop", "old"})
 WITH_USCC: frozenset[Kind] = frozenset({"company", "shop"})
 COMPANY: frozenset[Kind] = frozenset({"company"})
@@ -144,6 +144,15 @@ def either(*spoils: Spoil) -> Spoil:
     return spoil
 
 
+def in_turn(*spoils: Spoil) -> Spoil:
+    """One after the other."""
+
+    def spoil(record: Record, draw: Draw) -> Sequence[str]:
+        return [rule for one in spoils for rule in one(record, draw)]
+
+    return spoil
+
+
 def bad_uscc(field: str) -> Spoil:
     """A code with a wrong check character, a swap, a lost or a forbidden character, or in small letters."""
 
@@ -195,6 +204,11 @@ def fields(**values: Any) -> Spoil:
         return ()
 
     return spoil
+
+
+def recently(draw: Draw) -> date:
+    """A day that may be reported without being late."""
+    return draw.today - timedelta(days=draw.random.randint(*RECENT_DAYS))
 
 
 def days_after(day: date, shortest: int, longest: int, draw: Draw) -> date:

@@ -13,11 +13,12 @@ from typing import Any
 from schemas.assignments import Assignments
 from schemas.catalog import Catalog, Dataset
 from schemas.units import Regions, Units
+from zhida.sample.cases import Case, Cases, plan_cases
 from zhida.sample.fault_tables import all_faults
 from zhida.sample.faults import Draw, Fault
-from zhida.sample.lives import LIVES, Life, plan_lives
+from zhida.sample.lives import LIVES, Life, Step, plan_lives
 from zhida.sample.message import ACCEPTED, BodyEncoder, Expected, SampleMessage, Trait
-from zhida.sample.population import Subject
+from zhida.sample.population import ALL_KINDS, Subject
 from zhida.sample.records import MAKERS, make_valid, move_to, revise
 from zhida.sample.unreadable import UnreadableMaker
 from zhida.sample.words import Words
@@ -36,11 +37,19 @@ _RECORDS_PER_SUBJECT = 3
 _STAMP_VERSION = 20_251_101_093_000_000
 #: How much later the next message of a life comes, in messages: in the same batch, in the next, or much later.
 _DELAYS = (1, 1, 2, 3, 8, 40, 150, 600, 2000, 5000)
+_LATE = _DELAYS[-3:]
+#: Of whom licences, penalties and listings may say anything that they say.
+_IN_BUSINESS = ("存续", "迁出")
 
 
 @dataclass(frozen=True, slots=True)
 class FaultShares:
-    """Shares of all messages (0 to 1). The last three overlap with the first ones: a correction can be rejected too.
+    """Shares of all messages (0 to 1). Corrections, late and withdrawn records overlap with the first three shares: a
+    correction can be rejected too.
+
+    ``linked`` of the suspects are so for what other records say (``zhida.sample.cases``); ``lookalikes`` is the share
+    of messages that belong to cases which look as if, and are sound. ``outsiders`` is the share of the companies with
+    licences, penalties or listings that are registered in another province: about them no other record says anything.
 
     ``too_large`` is a number of messages, each ``oversize`` bytes, which must be more than the platform's limit for a
     record and less than the broker's for a message.
@@ -55,22 +64,28 @@ class FaultShares:
     deletes: float = 0.02
     too_large: int = 2
     oversize: int = 1_200_000
+    linked: float = 0.01
+    lookalikes: float = 0.01
+    outsiders: float = 0.05
 
     def wanted(self, records: int) -> dict[str, int]:
-        """The number of messages of each share."""
-        return {share: round(getattr(self, share) * records) for share in LIVES}
+        """The number of messages of each share of single records."""
+        counts = {share: round(getattr(self, share) * records) for share in LIVES}
+        counts["suspect"] -= self.suspect_cases(records)
+        return counts
+
+    def suspect_cases(self, records: int) -> int:
+        """The number of cases in which one record is suspect."""
+        return round(min(self.linked, self.suspect) * records)
+
+    def sound_cases(self, records: int) -> int:
+        """The number of messages of cases that only look as if."""
+        return round(self.lookalikes * records)
 
 
-NO_FAULTS = FaultShares(0, 0, 0, 0, 0, 0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A message before it has its place in the sequence."""
-
-    record: dict[str, Any]
-    expected: Expected
-    subject: Subject
+NO_FAULTS = FaultShares(0, 0, 0, 0, 0, 0, 0, 0, linked=0, lookalikes=0)
+#: No record says anything of another one: each is accepted, whatever the platform has seen before.
+UNRELATED = replace(NO_FAULTS, outsiders=1)
 
 
 def generate(
@@ -90,39 +105,47 @@ def generate(
     """
     random = Random(seed)  # noqa: S311 - a sample, not a secret
     shares = faults or FaultShares()
-    lives = plan_lives(records, shares.wanted(records), random)
+    stories: list[Life | Case] = [*plan_cases(shares.suspect_cases(records), shares.sound_cases(records), random)]
+    left = records - sum(case.size for case in stories if isinstance(case, Case))
+    stories += plan_lives(left, shares.wanted(records), random)
+    random.shuffle(stories)
     words = Words.load()
-    world = World(records // _RECORDS_PER_SUBJECT, regions, units, assignments, words, today, random)
-    return _in_order(lives, _LifeMaker(world, catalog, random, shares))
+    subjects = records // _RECORDS_PER_SUBJECT
+    world = World(subjects, regions, units, assignments, words, today, random, shares.outsiders)
+    return _in_order(stories, _StoryMaker(world, catalog, random, shares))
 
 
-def _in_order(lives: Sequence[Life], maker: _LifeMaker) -> Iterator[SampleMessage]:
-    """Begins one life after the other; a message that is due later waits its turn."""
+def _in_order(stories: Sequence[Life | Case], maker: _StoryMaker) -> Iterator[SampleMessage]:
+    """Begins one story after the other; a message that is due later waits its turn."""
     waiting: list[tuple[int, int, SampleMessage]] = []
-    coming = iter(lives)
-    life = next(coming, None)
+    coming = iter(stories)
+    story = next(coming, None)
     seq = tie = 0
-    while life is not None or waiting:
-        if life is None or (waiting and waiting[0][0] <= seq):
+    while story is not None or waiting:
+        if story is None or (waiting and waiting[0][0] <= seq):
             message = heapq.heappop(waiting)[2]
         else:
-            message, *later = maker.make(life)
+            (_, message), *later = maker.make(story)
             due = seq
-            for follower in later:
-                due += maker.random.choice(_DELAYS)
+            for delay, follower in later:
+                due += delay
                 tie += 1
                 heapq.heappush(waiting, (due, tie, follower))
-            life = next(coming, None)
+            story = next(coming, None)
         yield replace(message, seq=seq)
         seq += 1
 
 
-class _LifeMaker:
-    """Makes all messages of one life at once, in the order in which they are to be sent, without their numbers."""
+class _StoryMaker:
+    """Makes all messages of one life or case at once, in the order in which they are to be sent, without their numbers.
+
+    Beside each is how many messages later than the one before it comes.
+    """
 
     def __init__(self, world: World, catalog: Catalog, random: Random, shares: FaultShares) -> None:
         self.random = random
         self._world = world
+        self._cases = Cases(world, random)
         self._draw = Draw(random, world.days.today, world.unassigned)
         self._datasets = {dataset.code: dataset for dataset in catalog if dataset.code in MAKERS}
         self._names = tuple(self._datasets)
@@ -136,10 +159,22 @@ class _LifeMaker:
         self._reasons = cycle([reason for reason in self._unreadable.makers if reason != "too_large"])
         self._too_large = shares.too_large
 
-    def make(self, life: Life) -> list[SampleMessage]:
-        """The messages of *life*."""
+    def make(self, story: Life | Case) -> list[tuple[int, SampleMessage]]:
+        """The messages of *story*."""
+        if isinstance(story, Life):
+            return [(self.random.choice(_DELAYS), message) for message in self._live(story)]
+        made = []
+        for part in self._cases.make(story):
+            subject = clear_subject(self._datasets[part.dataset], part.record)
+            message = self._message(part.dataset, part.record, part.record["unit"], part.expected, subject)
+            made.append((self.random.choice(_LATE if part.late else _DELAYS), message))
+        return made
+
+    def _live(self, life: Life) -> list[SampleMessage]:
         dataset, fault = self._dataset_and_fault(life)
-        subject = self._subject_for(dataset, fault)
+        alone = any(step.version in life.overtaken and step.what != "moved" for step in life.steps)
+        kinds = fault[1].subjects if fault else ALL_KINDS
+        subject = self._world.subject(dataset, self.random, kinds, alone=alone)
         base, subject = make_valid(dataset, self._world, self.random, subject)
         if len(life.steps) > 1 and self.random.random() < 0.2:
             base["version"] = _STAMP_VERSION
@@ -152,12 +187,12 @@ class _LifeMaker:
             elif step.what == "raw":
                 message = self._quarantined(dataset, base, alone=len(life.steps) == 1)
             else:
-                draft = self._draft(dataset, base, subject, step.what, step.version, fault)
-                trait = _trait(step.what, step.version, highest)
-                message = self._message(dataset, base, draft, trait, step.version == life.standing)
+                message = self._step(dataset, base, subject, life, step, highest, fault)
             made[step.version] = made.get(step.version, message)
             highest = max(highest, step.version)
             messages.append(message)
+        if dataset == "legal_person" and life.steady and base["DJZT"] in _IN_BUSINESS:
+            self._world.registered(subject)
         return messages
 
     def _dataset_and_fault(self, life: Life) -> tuple[str, tuple[str, Fault] | None]:
@@ -167,44 +202,35 @@ class _LifeMaker:
                 return chosen[0], chosen
         return self.random.choices(self._names, self._weights)[0], None
 
-    def _subject_for(self, dataset: str, fault: tuple[str, Fault] | None) -> Subject | None:
-        """Somebody of whose records the fault can be made; None where anybody will do."""
-        if fault is None:
-            return None
-        kinds = fault[1].subjects
-        population = self._world.population
-        if dataset == "legal_person":
-            among = population.registered
-        elif dataset == "abnormal_operation" or "person" not in kinds:
-            among = population.organisations
-        else:
-            among = population.people if kinds == {"person"} else population.subjects
-        while (subject := population.pick(among, self.random)).kind not in kinds:
-            among = [other for other in among if other.kind in kinds] or [population.make(min(kinds))]
-        return subject
-
-    def _draft(
+    def _step(
         self,
         dataset: str,
         base: dict[str, Any],
         subject: Subject,
-        what: str,
-        version: int,
+        life: Life,
+        step: Step,
+        highest: int,
         fault: tuple[str, Fault] | None,
-    ) -> _Draft:
+    ) -> SampleMessage:
+        """The message of one version of the record *base* about *subject*; *highest* is the version sent so far."""
         record = dict(base)
-        record["version"] = base["version"] + version - 1
-        if version > 1:
-            revise(dataset, record, version, self.random)
-        if what == "moved":
-            subject = move_to(dataset, record, self._world, self.random)
-        elif what == "gone":
+        record["version"] = base["version"] + step.version - 1
+        if step.version > 1:
+            revise(dataset, record, step.version, self.random)
+        expected = ACCEPTED
+        if step.what == "moved":
+            move_to(dataset, record, self._world, self.random, alone=step.version in life.overtaken)
+        elif step.what == "gone":
             record["deleted"] = True
             if self.random.random() < 0.4:  # withdrawn by its number alone, which is all that some units send
                 record.update((field.name, None) for field in self._datasets[dataset].business_fields)
-        elif fault is not None and what in ("bad", "suspect"):
-            return _Draft(record, self._spoil(dataset, record, subject, fault[1]), subject)
-        return _Draft(record, ACCEPTED, subject)
+        elif fault is not None and step.what in ("bad", "suspect"):
+            expected = self._spoil(dataset, record, subject, fault[1])
+        about = None if expected.verdict == "rejected" else clear_subject(self._datasets[dataset], record)
+        trait = _trait(step.what, step.version, highest)
+        return self._message(
+            dataset, record, base["unit"], expected, about, trait=trait, standing=step.version == life.standing
+        )
 
     def _spoil(self, dataset: str, record: dict[str, Any], subject: Subject, fault: Fault) -> Expected:
         """Spoil *record* by *fault* and now and then by one or two more; say what is broken then."""
@@ -220,10 +246,16 @@ class _LifeMaker:
         return Expected("rejected" if fault.severity == "reject" else "suspect", frozenset(broken))
 
     def _message(
-        self, dataset: str, base: dict[str, Any], draft: _Draft, trait: Trait, standing: bool
+        self,
+        dataset: str,
+        record: dict[str, Any],
+        sender: str,
+        expected: Expected,
+        subject: tuple[str, str] | None,
+        *,
+        trait: Trait = "report",
+        standing: bool = True,
     ) -> SampleMessage:
-        record = draft.record
-        sender = base["unit"]
         # A record in another's name may still have the key of the unit that sends it. The unit that the record names is
         # told where it exists, else the one of the key.
         named = record["unit"] if record["unit"] == sender or self.random.random() < 0.7 else sender
@@ -235,10 +267,10 @@ class _LifeMaker:
             unit=told,
             record=record,
             raw=None,
-            expected=draft.expected,
+            expected=expected,
             trait=trait,
             standing=standing,
-            subject=None if draft.expected.verdict == "rejected" else clear_subject(self._datasets[dataset], record),
+            subject=subject,
         )
 
     def _quarantined(self, dataset: str, base: dict[str, Any], *, alone: bool) -> SampleMessage:

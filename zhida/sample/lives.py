@@ -8,7 +8,6 @@ highest one, and nothing where that one withdraws the record.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -44,6 +43,23 @@ class Life:
         accepted = [step for step in self.steps if step.what in _ACCEPTED]
         last = max(accepted, key=lambda step: step.version, default=None)
         return None if last is None or last.what == "gone" else last.version
+
+    @cached_property
+    def overtaken(self) -> frozenset[int]:
+        """Versions that are accepted and replaced by a newer one that comes after.
+
+        Nobody judges these again, so what they refer to must not come later either: they may be about those alone
+        about whom no other record says anything.
+        """
+        accepted = [step for step in self.steps if step.what in _ACCEPTED]
+        return frozenset(
+            step.version for at, step in enumerate(accepted) if any(step.version < one.version for one in accepted[at:])
+        )
+
+    @cached_property
+    def steady(self) -> bool:
+        """Whether the first message already says what every other one says too, and what stands at the end."""
+        return all(step.what in ("ok", "again") for step in self.steps)
 
     @cached_property
     def yields(self) -> Counter[str]:
@@ -116,8 +132,8 @@ LIVES: dict[str, tuple[Life, ...]] = {
 PLAIN = Life.parse("ok 1")
 
 
-def plan_lives(records: int, wanted: dict[str, int], random: Random) -> Sequence[Life]:
-    """Lives of *records* messages altogether in random order, *wanted* of them of each share.
+def plan_lives(records: int, wanted: dict[str, int], random: Random) -> list[Life]:
+    """Lives of *records* messages altogether, *wanted* of them of each share.
 
     Raises ValueError when the shares need more messages than there are.
     """
@@ -134,6 +150,4 @@ def plan_lives(records: int, wanted: dict[str, int], random: Random) -> Sequence
             total += len(life.steps)
     if total > records:
         raise ValueError(f"the shares need {total} messages, more than the {records} asked for")
-    lives += [PLAIN] * (records - total)
-    random.shuffle(lives)
-    return lives
+    return lives + [PLAIN] * (records - total)

@@ -21,11 +21,16 @@ UNREGISTERED_ID = 2_147_000_000
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The right answer: verdict, ids of all rules that are broken, and the reason of a quarantined message."""
+    """The right answer: verdict, ids of all rules that are broken, and the reason of a quarantined message.
+
+    It is the verdict at the end: some records are suspect until one that they refer to has come. The two messages of a
+    ``group`` (1, 2, …; 0 is none) may have each other's answers: the first that is judged is accepted, the other not.
+    """
 
     verdict: Verdict
     rules: frozenset[str] = frozenset()
     reason: str | None = None
+    group: int = 0
 
 
 ACCEPTED = Expected("accepted")

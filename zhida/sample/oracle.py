@@ -2,12 +2,15 @@
 
 It is filled while the messages are made and knows the answers from how each was made. Nothing here calls ``rules/`` or
 compares versions: which message stands at the end is written in the table of lives.
+
+The answers hold at the end, when nothing is left to be judged again. One thing nobody can know before: which of two
+records that must not both be there is judged first (``Expected.group``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from zhida.sample.message import SampleMessage
 
 #: One row a message. ``told`` is the unit whose feedback topic must have it, "" where none; ``rules`` are sorted ids
 #: joined by a space, the reason where the message is quarantined; the envelope is empty where nobody can read it.
+#: The two messages of a ``group`` may have each other's ``verdict`` and ``rules``.
 VERDICT_SCHEMA = pl.Schema(
     {
         "seq": pl.Int64(),
@@ -32,6 +36,7 @@ VERDICT_SCHEMA = pl.Schema(
         "told": pl.String(),
         "subject": pl.String(),
         "trait": pl.String(),
+        "group": pl.Int64(),
     }
 )
 VERDICTS_FILE = "oracle-verdicts.parquet"
@@ -87,6 +92,28 @@ class Answers:
     verdicts: pl.DataFrame
     records: Mapping[str, pl.DataFrame]
     subjects: list[str]
+
+    def settled(self, found: pl.DataFrame) -> Answers:
+        """The same with each group's answers as they came out, where *found* (seq, verdict) is one of the two ways.
+
+        What is neither is left as it is.
+        """
+        grouped = self.verdicts.filter(pl.col("group") > 0).sort("group", "seq")
+        as_found = grouped.join(found.select("seq", now="verdict"), on="seq", how="left").with_columns(
+            other=pl.col("verdict").sort_by("seq").reverse().over("group"),
+        )
+        turned = as_found.filter((pl.col("now").eq_missing(pl.col("other"))).all().over("group"))
+        swapped = turned.select(
+            "seq",
+            *(pl.col(name).sort_by("seq").reverse().over("group") for name in ("verdict", "rules")),
+        ).with_columns(told=pl.when(pl.col("verdict") == "accepted").then(pl.lit("")).otherwise(turned["unit"]))
+        return replace(
+            self,
+            verdicts=self.verdicts.update(swapped, on="seq"),
+            records={
+                code: frame.update(swapped.select("seq", "verdict"), on="seq") for code, frame in self.records.items()
+            },
+        )
 
     def write(self, folder: Path) -> None:
         """Write ``oracle-verdicts.parquet``, ``oracle-subjects.parquet`` and the final records, a file a dataset."""
@@ -155,6 +182,7 @@ class Oracle:
                 told,
                 subject,
                 message.trait,
+                expected.group,
             )
         )
         if message.standing and record is not None:

@@ -17,11 +17,17 @@ from zhida.sample.identifiers import USCC_ALPHABET, make_id_number, make_uscc
 from zhida.sample.words import Words
 
 Kind = Literal["company", "shop", "old", "person"]
+ALL_KINDS: frozenset[Kind] = frozenset({"company", "shop", "old", "person"})
 #: Share of each kind among the subjects. "old" are sole traders of whom only a registration number is known.
 KIND_SHARES: tuple[tuple[Kind, float], ...] = (("company", 0.62), ("shop", 0.22), ("old", 0.04), ("person", 0.12))
+NO_USCC: tuple[Kind, ...] = ("old", "person")
 _CAPITALS = tuple(Decimal(n) for n in ("10", "50", "100", "200", "300", "500", "800", "1000", "2000", "5000", "10000"))
 _ODD_CAPITALS = tuple(Decimal(n) for n in ("68.5", "1288.888", "3256.250000", "77.777777"))
 _SHOP_CAPITALS = tuple(Decimal(n) for n in ("1", "2", "3", "5", "10"))
+#: Districts of other provinces, whose companies are not in this one's registrations.
+_ELSEWHERE = ("110105", "310115", "330106", "340104", "370102", "440305", "510107")
+#: One company from elsewhere for so many subjects.
+_SUBJECTS_PER_OUTSIDER = 20
 _MOBILE_PREFIXES = ("138", "139", "150", "151", "158", "177", "180", "186", "189")
 
 
@@ -60,15 +66,22 @@ class Population:
         self.subjects = [self.make(kind) for kind in random.choices(kinds, weights, k=max(size, 1))]
         #: Those with a USCC, which the registration of legal persons is about.
         self.registered = [subject for subject in self.subjects if subject.uscc] or [self.make("company")]
-        self.people = [subject for subject in self.subjects if subject.kind == "person"] or [self.make("person")]
         self.organisations = [subject for subject in self.subjects if subject.kind != "person"] or self.registered
+        #: By kind, those about whom no other record says anything: no registration of this province is theirs.
+        self.unregistered: dict[Kind, list[Subject]] = {
+            **{kind: [one for one in self.subjects if one.kind == kind] or [self.make(kind)] for kind in NO_USCC},
+            **{kind: self._outsiders(kind, share * size) for kind, share in KIND_SHARES if kind not in NO_USCC},
+        }
 
     def pick(self, among: list[Subject], random: Random) -> Subject:
         """One of *among*, the first ones much more often than the last."""
         return among[int(random.random() ** 2.2 * len(among))]
 
-    def make(self, kind: Kind) -> Subject:
-        """A new subject of *kind*, not among the others."""
+    def _outsiders(self, kind: Kind, among: float) -> list[Subject]:
+        return [self.make(kind, elsewhere=True) for _ in range(max(1, round(among / _SUBJECTS_PER_OUTSIDER)))]
+
+    def make(self, kind: Kind, *, elsewhere: bool = False) -> Subject:
+        """A new subject of *kind*, not among the others; registered *elsewhere* if it has a USCC, and active here."""
         random, words = self._random, self._words
         county = self._counties[random.randrange(len(self._counties))]
         city = self._regions[county.parent].name
@@ -92,7 +105,7 @@ class Population:
             kind=kind,
             name=name,
             county=county.code,
-            uscc=self._uscc("1" if kind == "company" else "2", county) if kind in ("company", "shop") else None,
+            uscc=None if kind in NO_USCC else self._uscc(kind, random.choice(_ELSEWHERE) if elsewhere else county.code),
             registration=self._registration(county) if kind == "old" else None,
             id_number=id_number if kind == "person" else None,
             representative=person,
@@ -128,11 +141,11 @@ class Population:
         self._bodies.add(number)
         return number
 
-    def _uscc(self, kind: str, county: Region) -> str:
+    def _uscc(self, kind: Kind, region: str) -> str:
         while (body := "MA" + "".join(self._random.choices(USCC_ALPHABET, k=6))) in self._bodies:
             pass
         self._bodies.add(body)
-        return make_uscc("9", kind, county.code, body)
+        return make_uscc("9", "1" if kind == "company" else "2", region, body)
 
     def _registration(self, county: Region) -> str:
         """15 digits: region, number, and the check digit of GB/T 17710 (ISO 7064 MOD 11, 10)."""

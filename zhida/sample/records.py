@@ -15,7 +15,7 @@ from zhida.sample.world import World
 Record = dict[str, Any]
 LONG_TERM = date(2099, 12, 31)
 #: Reported within seven working days, whatever holidays lie between, and also when midnight comes before judgement.
-DECIDED_DAYS_AGO = (1, 6)
+RECENT_DAYS = (1, 6)
 _FINES = tuple(Decimal(n) for n in ("0.05", "0.1", "0.2", "0.5", "1", "1.5", "2", "3", "5", "8.8", "10", "20", "35.6"))
 _GAINS = tuple(Decimal(n) for n in ("0.0125", "0.08", "0.3", "1.2", "2.65", "6"))
 _REMARKS = (None, None, None, None, None, None, None, "", "首次报送", "由旧系统迁移")
@@ -72,7 +72,7 @@ _GRADES = ("一般处罚", "从轻处罚", "一般处罚", "从重处罚", "减�
 def administrative_licence(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
     """行政许可."""
     number = world.next_number(unit.code, "XK")
-    decided = random.randint(*DECIDED_DAYS_AGO)
+    decided = random.randint(*RECENT_DAYS)
     decision_day = world.days.back[decided]
     licence = random.choice(world.words.licences[unit.line])
     from_day = decision_day if random.random() < 0.9 else world.days.back[decided - 1]
@@ -111,7 +111,7 @@ def administrative_licence(world: World, subject: Subject, unit: Unit, random: R
 def administrative_penalty(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
     """行政处罚."""
     number = world.next_number(unit.code, "CF")
-    decided = random.randint(*DECIDED_DAYS_AGO)
+    decided = random.randint(*RECENT_DAYS)
     decision_day = world.days.back[decided]
     offence = random.choice(world.words.penalties[unit.line])
     kinds = random.choice(_PENALTIES)
@@ -161,13 +161,12 @@ _REMOVAL = {
 
 
 def abnormal_operation(world: World, subject: Subject, unit: Unit, random: Random) -> Record:
-    """经营异常名录. *subject* is no person; one in three has been removed from the list again."""
+    """经营异常名录. *subject* is no person. What is reported is a listing or, one time in three, a removal."""
     number = world.next_number(unit.code, "YC")
-    listed = random.randint(30, 900)
-    listing_day = world.days.back[listed]
-    reason = random.choice(_LISTING)
     removed = random.random() < 0.33
-    removal_day = world.days.back[random.randint(2, listed - 10)] if removed else None
+    listing_day = world.days.back[random.randint(30, 900) if removed else random.randint(*RECENT_DAYS)]
+    reason = random.choice(_LISTING)
+    removal_day = world.days.back[random.randint(*RECENT_DAYS)] if removed else None
     record = _envelope(unit, f"YC{listing_day:%Y%m%d}{number:05d}")
     record |= {
         "QYMC": subject.name,
@@ -197,19 +196,9 @@ MAKERS: dict[str, Maker] = {
 }
 
 
-def choose_subject(dataset: str, world: World, random: Random) -> Subject:
-    """Somebody whom a record of *dataset* may be about."""
-    population = world.population
-    if dataset == "legal_person":
-        return world.next_registration()
-    if dataset == "abnormal_operation":
-        return population.pick(population.organisations, random)
-    return population.pick(population.subjects, random)
-
-
 def make_valid(dataset: str, world: World, random: Random, subject: Subject | None = None) -> tuple[Record, Subject]:
     """A valid record of *dataset* about *subject*, or about somebody."""
-    subject = subject or choose_subject(dataset, world, random)
+    subject = subject or world.subject(dataset, random)
     unit = world.reporter(dataset, subject, random)
     return MAKERS[dataset](world, subject, unit, random), subject
 
@@ -225,13 +214,11 @@ def revise(dataset: str, record: Record, version: int, random: Random) -> None:
         record["XK_ZT"] = random.choice("12")
 
 
-def move_to(dataset: str, record: Record, world: World, random: Random) -> Subject:
-    """Correct whom *record* is about: somebody else, who is returned."""
+def move_to(dataset: str, record: Record, world: World, random: Random, *, alone: bool) -> Subject:
+    """Correct whom *record* is about: somebody else, who is returned; *alone* as for :meth:`World.subject`."""
     before = tuple(record.get(name) for name in ("TYSHXYDM", "XK_XDR_SHXYM", "CF_XDR_SHXYM"))
-    while True:
-        subject = choose_subject(dataset, world, random)
-        if subject.uscc is None or subject.uscc not in before:
-            break
+    while (subject := world.subject(dataset, random, alone=alone)).uscc and subject.uscc in before:
+        pass
     if dataset == "legal_person":
         record.update(TYSHXYDM=subject.uscc, JGMC=subject.name, FDDBR=subject.representative, FDDBRZJHM=None)
     elif dataset == "abnormal_operation":

@@ -1,7 +1,8 @@
 """Compares what became of the sample province with the oracle, to the last field.
 
 It is handed data and callables and doesn't care where they come from. Everything is a join of columns; only records in
-the cache and feedback are looked at one by one.
+the cache and feedback are looked at one by one. Nothing may be left that is to be judged again: the oracle knows final
+verdicts, and of several feedback records about one message the newest counts.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -16,12 +18,15 @@ import polars as pl
 
 from schemas.catalog import ENVELOPE_NAMES, Catalog
 from schemas.topics import feedback_topic
-from schemas.verdict import Feedback, feedback_id
+from schemas.verdict import Feedback
 from sinks.models import StoredRecord
 from zhida.sample.oracle import Answers
 
 _SAMPLES = 5
 _CACHE_CHUNK = 500
+_FEEDBACK_CHUNK = 10_000
+#: What other records say is never a reason to reject, so that only these verdicts take each other's place.
+_MAY_CHANGE = frozenset({"accepted", "suspect"})
 _PLACE = ["topic", "partition", "offset"]
 _IDENTITY = ["unit", "record_id"]
 
@@ -86,8 +91,8 @@ class Outcome:
 
     ``placements`` as ``zhida.sample.report.PLACEMENT_SCHEMA``; ``received`` counted by the broker's own offsets;
     ``feedback`` every (topic, feedback) on the units' feedback topics, repeats allowed; ``verdict_rows`` as
-    ``schemas.batch.VERDICT_COLUMNS``, each message once; ``store_records`` the current state of each dataset;
-    ``cache_subjects`` the records of each of the subjects asked for.
+    ``schemas.batch.VERDICT_COLUMNS``, each message once, with its newest verdict; ``store_records`` the current state
+    of each dataset; ``cache_subjects`` the records of each of the subjects asked for.
     """
 
     placements: pl.DataFrame
@@ -100,6 +105,7 @@ class Outcome:
 
 def verify(answers: Answers, outcome: Outcome) -> VerificationReport:
     """Compare *outcome* with *answers*. The stores and topics must hold nothing but this sample."""
+    answers = answers.settled(_found(outcome))
     expected = answers.verdicts.join(outcome.placements, on="seq", how="left")
     return VerificationReport(
         (
@@ -113,6 +119,14 @@ def verify(answers: Answers, outcome: Outcome) -> VerificationReport:
             check_cache(answers, outcome.cache_subjects),
         )
     )
+
+
+def _found(outcome: Outcome) -> pl.DataFrame:
+    """The verdict of each message that has one, by seq."""
+    rows = outcome.verdict_rows.select(
+        *(pl.col(f"source_{name}").alias(name) for name in _PLACE), pl.col("verdict")
+    ).unique(_PLACE)
+    return outcome.placements.join(rows, on=_PLACE).select("seq", "verdict")
 
 
 def check_sum(answers: Answers, received: int, rows: pl.DataFrame) -> Check:
@@ -182,46 +196,76 @@ def _verdict_problems() -> Iterator[pl.Expr]:
 
 
 def check_feedback(expected: pl.DataFrame, feedback: Iterable[tuple[str, Feedback]]) -> Check:
-    """Exactly the messages of known units that are not plainly accepted have feedback, on the right unit's topic."""
-    wanted = {
-        feedback_id(row["topic"], row["partition"], row["offset"]): row
-        for row in expected.filter(pl.col("told") != "").iter_rows(named=True)
-        if row["topic"] is not None
-    }
-    unplaced = expected.filter((pl.col("told") != "") & pl.col("topic").is_null()).height
+    """Whoever is not plainly accepted is told so on its unit's topic; of several records about one message the newest.
+
+    Whoever is accepted need not be told, but may have been suspect until another record came, and is told then that it
+    is accepted now.
+    """
+    may_be_told = (pl.col("told") != "") | (pl.col("verdict") == "accepted")
+    id_of = pl.concat_str(pl.col(_PLACE).cast(pl.String), separator="-")
+    placed = expected.filter(may_be_told & pl.col("topic").is_not_null()).with_columns(id=id_of)
     differences = _Differences()
-    seen: set[str] = set()
-    for topic, item in feedback:
-        row = wanted.get(item.feedback_id)
-        if row is None:
-            differences.add(f"{item.feedback_id} on {topic}: nobody should be told this")
-            continue
-        # Delivery is at least once; each copy must be right.
-        seen.add(item.feedback_id)
-        if problems := _feedback_problems(topic, item, row):
-            differences.add(f"{item.feedback_id} on {topic}: {'; '.join(problems)}")
-    for missing in wanted.keys() - seen:
-        differences.add(f"{missing}: no feedback for {wanted[missing]['told']}")
-    count = len(wanted) + unplaced
-    return differences.check("feedback", "反馈主题上的每条反馈", "Every feedback record", count, len(seen))
+    #: When it was said, on which topic, and what is wrong with it.
+    newest: dict[str, tuple[int, str, list[str]]] = {}
+    coming = iter(feedback)
+    while chunk := list(islice(coming, _FEEDBACK_CHUNK)):
+        about = pl.Series([item.feedback_id for _, item in chunk], dtype=pl.String)
+        rows = {row["id"]: row for row in placed.filter(pl.col("id").is_in(about.implode())).iter_rows(named=True)}
+        for topic, item in chunk:
+            key = item.feedback_id
+            row = rows.get(key)
+            if row is None:
+                differences.add(f"{key} on {topic}: nobody should be told this")
+                continue
+            problems, verdict_problems = _misdirected(topic, item, row), _wrong_verdict(item, row)
+            if {row["verdict"], item.verdict} <= _MAY_CHANGE:
+                if key not in newest or item.governed_at >= newest[key][0]:
+                    newest[key] = (item.governed_at, topic, verdict_problems)
+            else:
+                newest.setdefault(key, (item.governed_at, topic, []))
+                problems += verdict_problems
+            if problems:
+                differences.add(f"{key} on {topic}: {'; '.join(problems)}")
+    for key, (_, topic, problems) in newest.items():
+        if problems:
+            differences.add(f"{key} on {topic}: {'; '.join(problems)}")
+    wanted = {key: unit for key, unit in placed.select("id", "told").iter_rows() if unit}
+    for missing in wanted.keys() - newest.keys():
+        differences.add(f"{missing}: no feedback for {wanted[missing]}")
+    count = expected.filter(pl.col("told") != "").height
+    found = len(wanted.keys() & newest.keys())
+    return differences.check("feedback", "反馈主题上的每条反馈", "Every feedback record", count, found)
 
 
-def _feedback_problems(topic: str, item: Feedback, row: Mapping[str, Any]) -> list[str]:
+def _misdirected(topic: str, item: Feedback, row: Mapping[str, Any]) -> list[str]:
+    """What every feedback record must have right, also one that a newer one has replaced."""
+    unit = row["told"] or row["unit"]
     pairs: dict[str, tuple[Any, Any]] = {
-        "topic": (topic, feedback_topic(row["told"])),
-        "unit": (item.unit, row["told"]),
+        "topic": (topic, feedback_topic(unit)),
+        "unit": (item.unit, unit),
         "dataset": (item.dataset, row["dataset"]),
-        "verdict": (item.verdict, row["verdict"]),
-        "rules": (" ".join(sorted(violation.rule for violation in item.violations)), row["rules"]),
         "source": (
             (item.source_topic, item.source_partition, item.source_offset),
             (row["topic"], row["partition"], row["offset"]),
         ),
-        "record is whole": (bool(item.record), row["verdict"] == "rejected"),
     }
     if row["verdict"] != "quarantined":
         pairs["record_id"] = (item.record_id, row["record_id"])
         pairs["version"] = (item.version, row["version"])
+    return _unequal(pairs)
+
+
+def _wrong_verdict(item: Feedback, row: Mapping[str, Any]) -> list[str]:
+    return _unequal(
+        {
+            "verdict": (item.verdict, row["verdict"]),
+            "rules": (" ".join(sorted(violation.rule for violation in item.violations)), row["rules"]),
+            "record is whole": (bool(item.record), row["verdict"] == "rejected"),
+        }
+    )
+
+
+def _unequal(pairs: Mapping[str, tuple[Any, Any]]) -> list[str]:
     return [f"{name} {found!r} instead of {right!r}" for name, (found, right) in pairs.items() if found != right]
 
 
