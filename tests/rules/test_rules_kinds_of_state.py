@@ -107,6 +107,24 @@ def test_the_same_content_under_another_id_is_found_and_the_same_record_again_is
     assert run.come(LICENCE, first, again, more, first | {"version": 2}) == [{}, told, {}, {}]
 
 
+def test_contents_are_compared_only_of_records_without_the_fields_that_a_number_is_made_of(tmp_path: Path) -> None:
+    rule = a_rule("NUMBER", "duplicate_content", "but: [NOTE], without: [NUMBER, WHO]")
+    run = Course(load(tmp_path, rule))
+    whole, partial = {"WHO": "91A", "NUMBER": "1号", "PAGES": 2}, {"NUMBER": "1号", "PAGES": 2}
+    told = {"NUMBER.duplicate_content": f"check it: {UNIT} / 3"}
+    records = [record(LICENCE, str(at), **values) for at, values in enumerate((whole, whole, partial, partial), 1)]
+    assert run.come(LICENCE, *records) == [{}, {}, {}, told]
+    # Completed, it is no longer the first of those that are not.
+    run.come(LICENCE, record(LICENCE, "3", **whole, version=2))
+    assert run.come(LICENCE, record(LICENCE, "4", **partial)) == [{}]
+
+
+def test_an_exact_number_is_another_one_in_another_spelling(tmp_path: Path) -> None:
+    run = Course(load(tmp_path, a_rule("NUMBER", "uniqueness", "exact: true")))
+    first, wide, same = (record(LICENCE, str(at), NUMBER=number) for at, number in enumerate(("A1", "Ａ1", "A1"), 1))
+    assert run.come(LICENCE, first, wide, same) == [{}, {}, {"NUMBER.uniqueness": f"check it: {UNIT} / 1"}]
+
+
 def test_a_record_of_another_dataset_contradicts_whichever_came_first(tmp_path: Path) -> None:
     run = Course(load(tmp_path, CONFLICT))
     # The same record id in another dataset is another record.

@@ -168,8 +168,16 @@ def _number_used_twice(cases: Cases, case: Case) -> list[Part]:
 
 
 def _same_content(cases: Cases, case: Case) -> list[Part]:
+    return _said_twice(cases, case, {})
+
+
+def _same_without_number(cases: Cases, case: Case) -> list[Part]:
+    return _said_twice(cases, case, {"XK_XKBH": None})
+
+
+def _said_twice(cases: Cases, case: Case, values: Record) -> list[Part]:
     fields, subject = _FIELDS[case.dataset], cases.subject()
-    first, another = (cases.record(case.dataset, subject) for _ in range(2))
+    first, another = (cases.record(case.dataset, subject, **values) for _ in range(2))
     second = first | {name: another[name] for name in ("unit", "record_id")}
     name, other = fields.free
     second[name] = cases.random.choice((first[name], None, other))
@@ -217,12 +225,14 @@ def _given_back(cases: Cases, case: Case) -> list[Part]:
 def _broken() -> Iterator[Case]:
     for dataset, fields in _FIELDS.items():
         alone = dataset == LEGAL_PERSON
-        unique, same = (f"{dataset}.{fields.number[0]}.{kind}" for kind in ("uniqueness", "duplicate_content"))
+        unique = f"{dataset}.{fields.number[0]}.uniqueness"
         yield Case(_number_used_twice, dataset, 2 if alone else 3, frozenset({unique}))
-        yield Case(_same_content, dataset, 2 if alone else 3, frozenset({unique, same}))
+        # What is the same in everything has the same number: of that the unit is told, and not of both.
+        yield Case(_same_content, dataset, 2 if alone else 3, frozenset({unique}))
         if not alone:
             yield Case(_registered_nowhere, dataset, 1, frozenset({f"{dataset}.{fields.code}.reference"}))
             yield Case(_another_name, dataset, 2, frozenset({f"{dataset}.{fields.name}.agreement"}))
+    yield Case(_same_without_number, LICENCE, 3, frozenset({f"{LICENCE}.XK_WSH.duplicate_content"}))
     yield Case(_struck_off, LICENCE, 2, frozenset({f"{LICENCE}.XK_ZT.conflict.dissolved"}))
     yield Case(_struck_off, LISTING, 2, frozenset({f"{LISTING}.LRRQ.conflict"}))
     yield Case(_revoked, LICENCE, 3, frozenset({f"{LICENCE}.XK_ZT.conflict.revoked"}))
