@@ -22,6 +22,7 @@ from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
 
 from benchmarks.corpus import Corpus, Framing
 from benchmarks.measure import BenchError, CpuMeter, ForeignMeter
+from benchmarks.prefill import prefill
 from schemas.catalog import Catalog
 from schemas.topics import feedback_topic
 from schemas.verdict import decode_feedback
@@ -103,6 +104,8 @@ class Latency:
     def run(self, corpus: Corpus) -> Timings:
         """The timings of *seconds* at the rate, after a warm-up at the same rate."""
         ids = register_schemas(self._settings)
+        # The workers have no index to build: nothing has been accepted yet.
+        prefill(self._settings, corpus, ids)
         load = even_load(corpus, ids, int(self._rate * (self._seconds + WARM_SECONDS)))
         told = corpus.frame.filter(pl.col("unit") != "")["unit"].value_counts().sort("count", descending=True)
         threads = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.corpus import Corpus, Expected, load_corpus, preload
 from benchmarks.measure import BenchError, Broker, Observer, Outputs, Place, Reading
+from benchmarks.prefill import prefill
 from benchmarks.processes import Workers
 from benchmarks.readback import Digest, read_back
 from benchmarks.stores import Stores, accepted_topics
@@ -65,6 +66,7 @@ class Throughput:
         self._broker = Broker(settings.kafka(), exact_list=real)
         self._catalog = Catalog.load()
         self._digests: dict[Load, Digest] = {}
+        self._ids: dict[str, int] = {}
 
     def run(self) -> Results:
         """Prepare, then measure round by round."""
@@ -102,7 +104,7 @@ class Throughput:
         results.loads["small"] = full.head(min(self._sizes.slow_records, self._sizes.records))
         create_topics(self._settings, full.units)
         self._broker.warm([*accepted_topics(), REJECTED_TOPIC, QUARANTINE_TOPIC, *map(feedback_topic, full.units)])
-        ids = register_schemas(self._settings)
+        ids = self._ids = register_schemas(self._settings)
         for load in {way.load for way in self._ways}:
             topics = {code: topic for topic, code in self._report_topics(load).items()}
             if load == "small":
@@ -141,7 +143,7 @@ class Throughput:
         with Workers(self._settings, self._children) as workers:
             stores = self._stores(way, corpus, number, starts)
             observer = Observer(self._broker, outputs, lambda: self._go_on(workers))
-            group = self._start(way, number, workers, stores)
+            group = self._start(way, number, corpus, workers, stores)
             reading = observer.watch(workers.meter(), stores.complete if stores else lambda: True)
             self._settle(group, reports, workers)
             observer.check()
@@ -167,16 +169,19 @@ class Throughput:
         stores.prepare(starts)
         return stores
 
-    def _start(self, way: Way, number: int, workers: Workers, stores: Stores | None) -> str:
+    def _start(self, way: Way, number: int, corpus: Corpus, workers: Workers, stores: Stores | None) -> str:
         """Start the way's processes, which read everything from the beginning; returns the group to look at."""
         if way.module is not None:
             group = f"bench-{way.name}-{number}"
             workers.start(way.name, [way.module, Orders(group, self._report_topics(way.load)).text()])
             return group
         self._broker.delete_groups([GOVERN_GROUP])
+        if way.state:
+            prefill(self._settings, corpus, self._ids)
         if stores:
             stores.start_sinks(workers)
-        workers.start("govern", ["zhida", "worker", "run", "govern"])
+        settings = self._settings.updated({"govern_state": way.state})
+        workers.start("govern", ["zhida", "worker", "run", "govern"], settings)
         return GOVERN_GROUP
 
     def _settle(self, group: str, reports: list[Place], workers: Workers) -> None:

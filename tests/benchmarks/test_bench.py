@@ -13,6 +13,7 @@ from benchmarks.run import alone
 
 ROOT = Path(__file__).resolve().parents[2]
 RATIOS = {
+    "govern_vs_single_record_rules",
     "govern_vs_stock_faust",
     "govern_vs_handwritten",
     "govern_vs_quix",
