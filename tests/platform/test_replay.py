@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from wire import Sent, Wire
+from publisher import Publisher, own_settings, publishing
+from wire import Sent, Wire, header_list
 
 from connectors.kafka import watermarks
-from rules.checks.base import JudgeContext
-from rules.ruleset import LIBRARY_DIR, RuleSet
+from rules.checks import kinds
+from rules.checks.base import JudgeContext, StatefulCheck
+from rules.ruleset import RuleSet
 from schemas.assignments import Assignments
 from schemas.registry.client import RegistryClient
 from schemas.rowcodec import RowCodec
@@ -29,7 +31,7 @@ from zhida.cli import main
 from zhida.in_force import read_known
 from zhida.sample.generate import FaultShares, generate
 from zhida.sample.message import SampleMessage
-from zhida.stack.testing import chosen_stack
+from zhida.stack.testing import chosen_stack, free_port
 
 pytestmark = pytest.mark.real
 CHINA = timedelta(hours=8)
@@ -45,11 +47,34 @@ Said = tuple[str, dict[str, Violation]]
 Cli = Callable[..., tuple[int, list[dict[str, Any]], str]]
 
 
+@pytest.fixture(scope="module")
+def publisher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    """A platform without rules over several records: what they say is not to be worked out here."""
+    settings = own_settings(tmp_path_factory.mktemp("replay"), registry_port=free_port())
+    assert settings.rules_dir is not None
+    stateful = {f"kind: {kind}" for kind, check in kinds().items() if issubclass(check, StatefulCheck)}
+    for path in settings.rules_dir.glob("*.yaml"):
+        head, *rules = path.read_text("utf-8").split("\n  - id: ")
+        for number, rule in enumerate(rules):
+            lines = rule.split("\n")
+            if stateful & {line.strip() for line in lines} and "\n    status:" not in rule:
+                rules[number] = "\n".join([lines[0], "    status: retired", *lines[1:]])
+        path.write_text("\n  - id: ".join([head, *rules]), encoding="utf-8")
+    with publishing(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def wire(publisher: Publisher) -> Wire:
+    return publisher.wire
+
+
 @dataclass
 class History:
-    """Judged messages of all kinds. ``old`` and ``new`` are the right answers by place, worked out one by one."""
+    """Judged messages of all kinds; ``base`` are the rules that judged them, ``folder`` changed ones."""
 
     wire: Wire
+    base: Path
     sent: list[tuple[SampleMessage, Sent]]
     late: list[tuple[SampleMessage, Sent]]
     folder: Path
@@ -78,7 +103,7 @@ class History:
 
 
 @pytest.fixture(scope="module")
-def history(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> History:
+def history(publisher: Publisher, wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> History:
     units, regions = Units.load(), Regions.load()
     assignments = Assignments.load(wire.catalog, units, regions)
     now = datetime.now(UTC)
@@ -88,8 +113,9 @@ def history(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> History:
     sent = _send(wire, early, 0)
     sent_late = _send(wire, late, round((now - LATE).timestamp() * 1000))
     wire.wait_judged([one for _, one in [*sent, *sent_late]])
-    folder = tmp_path_factory.mktemp("library") / "rules"
-    shutil.copytree(LIBRARY_DIR, folder)
+    base, folder = (tmp_path_factory.mktemp("library") / name for name in ("base", "changed"))
+    for copy in (base, folder):
+        shutil.copytree(publisher.rules, copy)
     _edit(folder, "abnormal_operation", TIGHTENED, "    max: 200\n", "    max: 8\n")
     _edit(folder, "administrative_penalty", RELAXED, "    kind: uscc\n", "    kind: uscc\n    status: retired\n")
     _edit(folder, "administrative_penalty", REWORDED, "请", "请您")
@@ -107,7 +133,7 @@ def history(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> History:
     fail: [{{XK_XDR_MC: {{repeat: "某", times: 30}}}}]
 """
     path.write_text(path.read_text("utf-8").rstrip("\n") + "\n" + rule, encoding="utf-8")
-    return History(wire, sent, sent_late, folder, now)
+    return History(wire, base, sent, sent_late, folder, now)
 
 
 def _edit(folder: Path, dataset: str, rule: str, old: str, new: str) -> None:
@@ -184,7 +210,7 @@ def test_changed_rules_are_counted_as_one_by_one_and_nothing_live_changes(cli: C
     before = _ends(wire)
     code, (said,), _ = cli("--from", _days_ago(5), "--rules", str(history.folder), "--samples", "2")
     assert _ends(wire) == before
-    old = history.answers(_rules(wire, LIBRARY_DIR))
+    old = history.answers(_rules(wire, history.base))
     new = history.answers(_rules(wire, history.folder))
     changes: Counter[tuple[str, str, str]] = Counter()
     rules: dict[str, Counter[str]] = {}
@@ -266,7 +292,7 @@ def test_what_cannot_be_meant_is_refused_with_a_remedy(cli: Cli, arguments: list
 
 def test_of_several_verdicts_on_one_record_the_newest_is_the_live_one(cli: Cli, history: History) -> None:
     wire = history.wire
-    answers = history.answers(_rules(wire, LIBRARY_DIR))
+    answers = history.answers(_rules(wire, history.base))
     suspect = next(sent for _, sent in history.sent if answers[sent.place][0] == "suspect")
     sound = next(sent for _, sent in history.sent if answers[sent.place][0] == "accepted")
     old, new = 1_000_000, round(datetime.now(UTC).timestamp() * 1000) + 1
@@ -298,6 +324,46 @@ def _say(wire: Wire, sent: Sent, verdict: Any, governed_at: int, violations: tup
     dataset = next(one for one in wire.catalog if one.report_topic == topic)
     producer.produce(dataset.accepted_topic, sent.value, sent.key, partition, timestamp=sent.timestamp, headers=headers)
     assert producer.flush(20) == 0
+
+
+def test_differences_are_put_right_only_by_the_rules_in_force_and_only_when_that_is_meant(
+    cli: Cli, history: History, publisher: Publisher
+) -> None:
+    wire, since = history.wire, ("--from", _days_ago(5))
+    before = _ends(wire)
+    code, nothing, err = cli(*since, "--rules", str(history.folder), "--apply", "--yes")
+    assert (code, nothing) == (1, [])
+    assert "zhida rules publish --apply" in err
+    assert cli(*since, "--yes")[0] == 2
+    foretold = cli(*since, "--rules", str(history.folder))[1][0]
+    shutil.copytree(history.folder, publisher.rules, dirs_exist_ok=True)
+    publisher.raise_number()
+    publisher.publish()
+    code, (said,), _ = cli(*since, "--apply")
+    assert (code, said["changes"], said["applied"]) == (6, foretold["changes"], None)
+    _, _, shown = cli(*since, "--apply", json_too=False)
+    assert "--yes" in shown
+    assert _ends(wire) == before
+    code, (said,), err = cli(*since, "--apply", "--yes", "--wait", "60", "--purpose", "规则更正")
+    count = foretold["changed"]
+    assert (code, said["changed"]) == (0, count)
+    assert said["applied"] == {
+        "due": count, "expected": count, "otherwise": 0, "kept": 0, "left": 0, "differing": [], "samples": [],
+    }  # fmt: skip
+    assert "规则更正" in err
+    old, new = (history.answers(_rules(wire, folder)) for folder in (history.base, history.folder))
+    accepted = {place: found for dataset in wire.catalog for place, found in wire.accepted(dataset).items()}
+    rejected = wire.rejected()
+    for place, answer in new.items():
+        if old[place] == answer:
+            continue
+        last = rejected[place] if answer[0] == "rejected" else None
+        assert last is None or {one.rule for one in last.violations} == set(answer[1])
+        if answer[0] != "rejected" or old[place][0] != "rejected":
+            header = dict(header_list(accepted[place]))[VERDICT_HEADER] or b""
+            assert header.startswith(f"verdict={answer[0]};".encode())
+            assert b";again=1;" in header
+    assert cli(*since)[0] == 0
 
 
 def test_records_that_nobody_has_judged_yet_are_left_out_and_counted(cli: Cli, history: History) -> None:

@@ -17,7 +17,7 @@ from schemas.units import Region, Regions, Unit, Units
 from schemas.verdict import Violation, encode_violations
 from zhida.cli._rules_replay import parse_moment
 from zhida.errors import UserError
-from zhida.replaying.compare import CODES, LiveVerdicts, Said, compare, unreadable
+from zhida.replaying.compare import CODES, LiveVerdicts, Said, Scope, compare, unreadable
 from zhida.replaying.judging import left_out
 from zhida.replaying.live import take_accepted
 from zhida.replaying.report import Tally, by_city, by_rule, by_unit
@@ -63,9 +63,14 @@ def live_of(found: list[tuple[int, int, Said]], parts: int = 3) -> LiveVerdicts:
 
 
 @settings(max_examples=150, deadline=None)
-@given(spoken, st.dictionaries(st.integers(FIRST, FIRST + COUNT - 1), said), st.booleans())
+@given(
+    spoken,
+    st.dictionaries(st.integers(FIRST, FIRST + COUNT - 1), said),
+    st.booleans(),
+    st.sets(st.integers(FIRST, FIRST + COUNT - 1)),
+)
 def test_differences_are_those_that_a_look_at_every_record_finds(
-    found: list[tuple[int, int, Said]], new: dict[int, Said], without_state: bool
+    found: list[tuple[int, int, Said]], new: dict[int, Said], without_state: bool, stale: set[int]
 ) -> None:
     newest: dict[int, tuple[int, Said]] = {}
     for offset, when, verdict in found:
@@ -79,14 +84,14 @@ def test_differences_are_those_that_a_look_at_every_record_finds(
     def stateful(rule: str) -> bool:
         return rule == "d.c.reference"
 
-    def seen(one: Said) -> Said:
-        if not without_state or one.verdict == "quarantined":
+    def seen(one: Said, offset: int) -> Said:
+        if not (without_state or offset in stale) or one.verdict == "quarantined":
             return one
         return judged(tuple(broken for broken in one.violations if not stateful(broken.rule)))
 
     expected = {}
     for offset in offsets:
-        was, now = seen(newest[offset][1]), seen(new.get(offset, Said("accepted")))
+        was, now = seen(newest[offset][1], offset), seen(new.get(offset, Said("accepted")), offset)
         if (was.verdict, set(was.violations)) == (now.verdict, set(now.violations)):
             continue
         rules = {one.rule for one in was.violations}, {one.rule for one in now.violations}
@@ -103,7 +108,9 @@ def test_differences_are_those_that_a_look_at_every_record_finds(
             {mended.rule for mended in one.mended},
             {reworded.rule for reworded in one.reworded},
         )
-        for one in compare(offsets, live, new, stateful if without_state else None)
+        for one in compare(
+            offsets, live, new, Scope(stateful, stateful) if without_state else Scope(stale=stateful), stale
+        )
     }
     assert differences == expected
     spoken_of = np.arange(FIRST, FIRST + COUNT)
@@ -133,7 +140,9 @@ def test_counts_samples_units_and_cities_come_from_the_differences_alone() -> No
     cities = {row["city"]: row for row in by_city(tally, units, regions)}
     both = [by_code[code]["verdict"] for code in ("u1", "u2")]
     assert (cities["320100"]["name"], cities["320100"]["verdict"]) == ("南京市", sum(both))
-    assert list(tally.places[("zhida.report.d", 1)]) == list(range(FIRST, FIRST + COUNT))
+    offsets, verdicts = tally.places["zhida.report.d", 1]
+    assert list(offsets) == list(range(FIRST, FIRST + COUNT))
+    assert set(verdicts) == {CODES["suspect"], CODES["rejected"]}
     assert Counter((one.rule, one.change) for one in tally.samples) == {
         (new.rule, "broken"): 2,
         (old.rule, "mended"): 2,
@@ -177,6 +186,7 @@ def test_headers_that_are_not_ours_are_passed_over() -> None:
         Message(header("accepted", "t", 2, "99999999999999999999999")),
         Message(header("accepted", "t", 2, f"{FIRST + 3}")),
         Message(header("suspect", "t", 2, f"{FIRST + 4}"), ("zhida-violations", reasons)),
+        Message(header("accepted", "t", 2, f"{FIRST + 5};x")),
         # Judged again, and taken back.
         Message(header("rejected", "t", 2, f"{FIRST + 3}", 9), ("zhida-violations", reasons)),
     ]
@@ -187,7 +197,8 @@ def test_headers_that_are_not_ours_are_passed_over() -> None:
 
 def test_without_a_state_no_rule_that_asks_it_is_compared_whatever_set_it_is_from() -> None:
     rules = RuleSet.load(Catalog.load())
-    listed, is_left_out = left_out(rules, rules, None)
+    listed, scope = left_out(rules, rules, None)
+    is_left_out = scope.never
     asking = {rule.id for found in rules for rule in found.active if rule.asks is not None}
     assert set(listed) == asking
     assert all(map(is_left_out, asking))

@@ -18,11 +18,14 @@ from zhida.logging import configure
 
 if TYPE_CHECKING:
     from rules.ruleset import RuleSet
+    from schemas.catalog import Dataset
     from schemas.connection import KafkaConnection
     from schemas.release import Release
+    from streams.state.store import RedisState
     from zhida.in_force import InForce
+    from zhida.replaying.applying import Applied
     from zhida.replaying.report import Report
-    from zhida.replaying.run import Watch
+    from zhida.replaying.run import Replay, Watch
     from zhida.settings import Settings
 
 _CHINA = timezone(timedelta(hours=8))
@@ -48,6 +51,15 @@ def replay(
         list[str] | None, typer.Option(help="只看这些数据集（可重复）。These datasets only; may be repeated.")
     ] = None,
     samples: Annotated[int, typer.Option(min=0, help="每条规则的示例数。Samples a rule.")] = 3,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="重判有不同的记录，更正结论并反馈。Judge again what differs, for good.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="与 --apply 同用：执行；不加则只显示计划。With --apply: do it.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="更正最多等待多少秒。Wait so long for the workers that judge again.")
+    ] = 600,
     purpose: Annotated[str, typer.Option(help="查询用途，写入审计日志。Purpose, for the audit log.")] = "",
     json: Annotated[bool, typer.Option("--json", help="输出 JSON。As JSON.")] = False,
 ) -> None:
@@ -56,21 +68,54 @@ def replay(
     读取报送主题中仍保留的记录，按原判定当日判断，与实际结论比较；按规则、单位、设区市汇总，附示例（不含个人信息）。
     Records that the report topics still hold are judged as of the day of their verdict and compared with it.
 
+    --apply --yes 重判有不同的记录；只能用生效的规则库。puts right what differs, by the rules in force alone.
+
     例 Example: zhida rules replay --rules rules/library --from 2026-01-01 --to 2026-01-31
 
-    退出码 Exit codes: 0 没有不同 nothing would change; 6 有不同 something would; 其他同各命令 others as everywhere.
+    退出码 Exit codes: 0 没有不同，或已全部更正 nothing would change, or all was put right; 6 有不同 something would
+    change; 1 更正未完成或与预计不符 not all was put right; 其他同各命令 others as everywhere.
     """
     configure(json=False, level="info")
     settings = load_settings()
     start, end = parse_moment(first, "--from"), parse_moment(last, "--to", last=True) if last else now_ms()
     if start >= end:
         raise UserError("起始时间不早于截止时间", "--from is not before --to", "", ExitCode.USAGE)
-    report = _replay(settings, rules, start, end, dataset or [], samples, purpose, json)
-    if json:
-        print_json(report.as_json())
-    else:
-        _show(report)
+    if yes and not apply:
+        raise UserError("--yes 须与 --apply 同用", "--yes goes with --apply", "", ExitCode.USAGE)
+    job, chosen = _job(settings, rules, dataset or [], samples)
+    if apply:
+        from zhida.cli._rules_replay_apply import refuse_unless_in_force
+
+        assert job.in_force is not None
+        refuse_unless_in_force(settings, job.rule_set, job.in_force)
+    action = "rules replay --apply" if apply and yes else "rules replay"
+    _audit(action, job.rule_set.version, start, end, [one.code for one in chosen], purpose)
+    report = _replay(job, chosen, start, end, shown=not json)
+    applied = None
+    if apply and yes and report.changed:
+        from zhida.cli._rules_replay_apply import carry_out
+
+        if not json:
+            _show(report)
+        applied = carry_out(settings, job.release, report, wait, shown=not json)
+    _tell(report, applied, json=json, planned=apply and not yes)
+    if applied is not None:
+        raise typer.Exit(ExitCode.OK if applied.ok else ExitCode.FAILED)
     raise typer.Exit(ExitCode.WOULD_CHANGE if report.changed else ExitCode.OK)
+
+
+def _tell(report: Report, applied: Applied | None, *, json: bool, planned: bool) -> None:
+    from zhida.cli._rules_replay_apply import show_applied, show_plan
+
+    if json:
+        print_json(report.as_json() | {"applied": applied.as_json() if applied else None})
+        return
+    if applied is not None:
+        show_applied(applied)
+        return
+    _show(report)
+    if planned and report.changed:
+        show_plan(report)
 
 
 def parse_moment(text: str, option: str, *, last: bool = False) -> int:
@@ -95,9 +140,8 @@ def parse_moment(text: str, option: str, *, last: bool = False) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _replay(
-    settings: Settings, rules: str, start: int, end: int, codes: list[str], samples: int, purpose: str, json: bool
-) -> Report:
+def _job(settings: Settings, rules: str, codes: list[str], samples: int) -> tuple[Replay, list[Dataset]]:
+    """The replay that is asked for, and its datasets; raises UserError."""
     from rules.errors import RuleError
     from rules.ruleset import RuleSet
     from schemas.registry.client import RegistryClient
@@ -110,21 +154,44 @@ def _replay(
     try:
         rule_set = load_rules(settings, kafka, rules, release)
         current = RuleSet.from_document(in_force.rules, release.catalog)
-        _audit(rule_set.version, start, end, [one.code for one in chosen], purpose)
-        with RegistryClient(settings.registry()) as registry, _progress(shown=not json) as watch:
-            job = Replay(
-                kafka,
-                registry,
-                release,
-                rule_set,
-                current,
-                settings.max_record_bytes,
-                batch=settings.govern_batch_records,
-                samples=samples,
-            )
-            return job.run(chosen, start, end, watch)
+        for dataset in chosen:
+            rule_set.dataset(dataset.code)
     except RuleError as error:
         raise UserError(f"规则库不能使用：\n{error}", "the rules cannot be used", "zhida rules lint") from error
+    job = Replay(
+        kafka,
+        RegistryClient(settings.registry()),
+        release,
+        rule_set,
+        current,
+        settings.max_record_bytes,
+        state=_state(settings),
+        batch=settings.govern_batch_records,
+        samples=samples,
+    )
+    return job, chosen
+
+
+def _state(settings: Settings) -> RedisState | None:
+    """What rules over several records ask; None, and a line in the log, where it cannot be asked."""
+    import structlog
+
+    from streams.state.errors import StateError
+    from zhida.roles.govern import open_state
+
+    try:
+        return open_state(settings)
+    except StateError as error:
+        structlog.get_logger("replay").warning("rules that ask about other records are left out", reason=str(error))
+        return None
+
+
+def _replay(job: Replay, chosen: list[Dataset], start: int, end: int, *, shown: bool) -> Report:
+    try:
+        with _progress(shown=shown) as watch:
+            return job.run(chosen, start, end, watch)
+    finally:
+        job.registry.close()
 
 
 def load_rules(settings: Settings, kafka: KafkaConnection, rules: str, release: Release) -> RuleSet:
@@ -151,12 +218,12 @@ def _in_force(kafka: KafkaConnection) -> InForce:
     return found
 
 
-def _audit(version: str, start: int, end: int, datasets: list[str], purpose: str) -> None:
+def _audit(action: str, version: str, start: int, end: int, datasets: list[str], purpose: str) -> None:
     """One line in the log: who reads which records, and what for."""
     import structlog
 
     structlog.get_logger("audit").info(
-        "rules replay",
+        action,
         who=os_user(),
         rules=version,
         start=_moment(start),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,8 +21,20 @@ Kind = Literal["verdict", "rules", "wording"]
 #: Columns of a partition.
 Times = np.ndarray[Any, np.dtype[np.int64]]
 Codes = np.ndarray[Any, np.dtype[np.uint8]]
-#: True for rules that are left out of the comparison on both sides.
-LeftOut = Callable[[str], bool]
+
+
+def _nothing(_rule: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Rules (by id) that are left out on both sides: *never* of any record, *stale* of versions that newer ones have
+    replaced.
+    """
+
+    never: Callable[[str], bool] = _nothing
+    stale: Callable[[str], bool] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +146,16 @@ class Difference:
 
 
 def compare(
-    offsets: Sequence[int], live: LiveVerdicts, new: Mapping[int, Said], left_out: LeftOut | None = None
+    offsets: Sequence[int],
+    live: LiveVerdicts,
+    new: Mapping[int, Said],
+    scope: Scope = Scope(),
+    stale: Collection[int] = (),
 ) -> Iterator[Difference]:
     """The records at *offsets*, all with a live verdict, of which the rules say something else.
 
-    *new* is said by offset of those that are not plainly accepted. Only records of which either side has said something
-    are looked at one by one.
+    *new* is said by offset of those that are not plainly accepted; *stale* are offsets of versions that newer ones have
+    replaced. Only records of which either side has said something are looked at one by one.
     """
     places = np.asarray(offsets, dtype=np.int64)
     codes = live.codes(places)
@@ -148,13 +164,13 @@ def compare(
         now = new.get(offset) or Said("accepted")
         if live.verdict(offset) == now.verdict and live.reasons(offset)[0] == now.text:
             continue
-        found = _differ(offset, live.said(offset), now, left_out)
+        left_out = scope.stale if offset in stale else scope.never
+        found = _differ(offset, without(live.said(offset), left_out), without(now, left_out))
         if found is not None:
             yield found
 
 
-def _differ(offset: int, was: Said, now: Said, left_out: LeftOut | None) -> Difference | None:
-    was, now = without(was, left_out), without(now, left_out)
+def _differ(offset: int, was: Said, now: Said) -> Difference | None:
     before = {one.rule: one for one in was.violations}
     after = {one.rule: one for one in now.violations}
     broken = tuple(one for rule, one in after.items() if rule not in before)
@@ -172,9 +188,9 @@ def _differ(offset: int, was: Said, now: Said, left_out: LeftOut | None) -> Diff
     return Difference(offset, kind, was.verdict, now.verdict, broken, mended, reworded, now.unit or was.unit)
 
 
-def without(said: Said, left_out: LeftOut | None) -> Said:
+def without(said: Said, left_out: Callable[[str], bool]) -> Said:
     """*said* as if the rules that are left out did not exist."""
-    if left_out is None or said.verdict == "quarantined" or not any(left_out(one.rule) for one in said.violations):
+    if said.verdict == "quarantined" or not any(left_out(one.rule) for one in said.violations):
         return said
     kept = tuple(one for one in said.violations if not left_out(one.rule))
     verdict: Verdict = "accepted"

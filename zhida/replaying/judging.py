@@ -7,14 +7,15 @@ from typing import Any
 
 from rules.checks import kinds
 from rules.checks.base import StatefulCheck
-from rules.ruleset import RuleSet
-from rules.state.definitions import Question, StateSource
+from rules.ruleset import DatasetRules, RuleSet
+from rules.state.definitions import Question, StatePlan, StateSource
 from schemas.catalog import Dataset
 from schemas.release import Release
 from streams.decoding import CodecCache
-from streams.governing import Governor, Outcome
+from streams.governing import Governor, Prepared
 from streams.learning import Refused, learn_and_decode
-from zhida.replaying.compare import LeftOut, Said, unreadable
+from streams.stateful import Answers
+from zhida.replaying.compare import Said, Scope, unreadable
 
 
 class Record:
@@ -75,50 +76,57 @@ class Judge:
             dataset, rule_set, release.units, release.assignments, codecs, max_record_bytes=max_record_bytes
         )
 
-    def judge(self, topic: str, partition: int, records: Sequence[Record], moment: int) -> dict[int, Said]:
+    def judge(
+        self, topic: str, partition: int, records: Sequence[Record], moment: int
+    ) -> tuple[dict[int, Said], frozenset[int]]:
         """What is said of *records* on the day of *moment* (ms), by offset; plainly accepted ones are left out.
 
+        And the offsets of versions that newer ones have replaced: other records are not asked about these any more.
         Blocking; raises RegistryUnavailable, and what the state raises.
         """
 
-        def attempt(refused: Refused) -> Outcome:
-            return self._governor.judge(topic, partition, records, moment, refused, self._state, write=False)
+        def attempt(refused: Refused) -> Prepared:
+            return self._governor.prepare(topic, partition, records, moment, refused)
 
-        outcome = learn_and_decode(attempt, self._codecs, self.dataset)
+        prepared = learn_and_decode(attempt, self._codecs, self.dataset)
+        answers = prepared.ask(self._state, write=False) if self._state is not None else Answers()
+        outcome = self._governor.conclude(prepared, answers)
         said = {
             answer.source_offset: Said(answer.verdict, answer.violations, answer.unit) for answer in outcome.feedback
         }
         for broken in outcome.quarantined:
             offset = records[broken.position].offset
             said[offset] = unreadable(broken.reason, said[offset].unit if offset in said else "")
-        return said
+        stale = frozenset(records[prepared.decoded.positions[row]].offset for row in answers.stale)
+        return said, stale
 
 
-def left_out(new: RuleSet, in_force: RuleSet | None, state: StateSource | None) -> tuple[tuple[str, ...], LeftOut]:
-    """The rules of the two sets that cannot be compared, and whether a rule of whatever set is one of such.
+def left_out(new: RuleSet, in_force: RuleSet | None, state: StateSource | None) -> tuple[tuple[str, ...], Scope]:
+    """The rules of the two sets that cannot be compared, and the scope of the comparison.
 
     Without a state these are all that ask about other records; with one, those of *new* that ask for an index that is
-    not kept yet, because no rule in force asks for it.
+    not kept, because no rule in force asks for it.
     """
     sets = [one for one in (new, in_force) if one is not None]
-    asking = {rule.id: rule for one in sets for rules in one for rule in rules.active if rule.asks is not None}
+    asking = frozenset(rule.id for one in sets for rules in one for rule in rules.active if rule.asks is not None)
+    stateful = {kind for kind, check in kinds().items() if issubclass(check, StatefulCheck)}
+
+    def asks(rule: str) -> bool:
+        # What was in force once may be in neither set: the kind is part of the id.
+        return rule in asking or (rule.count(".") > 1 and rule.split(".")[2] in stateful)
+
     if state is None:
-        stateful = {kind for kind, check in kinds().items() if issubclass(check, StatefulCheck)}
-
-        def asks(rule: str) -> bool:
-            parts = rule.split(".")
-            return rule in asking or (len(parts) > 2 and parts[2] in stateful)
-
-        return tuple(sorted(asking)), asks
-    kept = (
-        {index for rules in in_force or () for index in in_force.plan(rules.dataset.code).indexes}
-        if in_force
-        else set()
-    )
-    unkept = {
+        return tuple(sorted(asking)), Scope(asks, asks)
+    kept = {index for rules in in_force or () for index in _plan(in_force, rules).indexes}
+    unkept = frozenset(
         rule.id
         for rules in new
         for rule in rules.active
         if isinstance(asked := rule.asks, Question) and asked.index not in kept
-    }
-    return tuple(sorted(unkept)), unkept.__contains__
+    )
+    return tuple(sorted(unkept)), Scope(unkept.__contains__, asks)
+
+
+def _plan(rule_set: RuleSet | None, rules: DatasetRules) -> StatePlan:
+    assert rule_set is not None
+    return rule_set.plan(rules.dataset.code)

@@ -6,13 +6,13 @@ quarantined ones in headers, both on partitions of their own. A record can be ju
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import polars as pl
 import structlog
 
 from schemas.catalog import Dataset
@@ -21,12 +21,11 @@ from schemas.verdict import decode_feedback, encode_violations, parse_verdict_pr
 from zhida.replaying.compare import CODES, LiveVerdicts
 from zhida.replaying.history import History, Place, Stretch
 
-_HEADER = (
-    r"^verdict=(?<verdict>[a-z]+);rules=[^;]*;schema=-?[0-9]+;governed=(?<governed>[0-9]+);"
-    r"source=(?<topic>[^;]*);partition=(?<partition>[0-9]+);offset=(?<offset>[0-9]+)$"
-)
 #: Clocks of those who report and of the workers differ by no more than this, ms: a rejection has its worker's time.
 SKEW = 86_400_000
+
+_NO_HEADERS: list[tuple[str, bytes]] = [("", b"")]
+_OFFSET = re.compile(rb"[0-9]{1,18}").fullmatch
 
 log = structlog.get_logger("replay")
 
@@ -62,6 +61,17 @@ class Live:
         kept = self._history.stretches([*self._accepted.values(), QUARANTINE_TOPIC], since)
         self._stretches = kept | self._history.stretches([REJECTED_TOPIC], since - SKEW)
         return sum(map(len, self._stretches.values()))
+
+    def marks(self) -> dict[Place, int]:
+        """Where each topic that verdicts are on ends now."""
+        topics = [*self._accepted.values(), QUARANTINE_TOPIC, REJECTED_TOPIC]
+        return {place: stretch.end for place, stretch in self._history.stretches(topics, 0).items()}
+
+    def plan_from(self, marks: Mapping[Place, int]) -> None:
+        """Look for verdicts behind *marks* alone."""
+        self._stretches = {
+            place: Stretch(marks.get(place, 0), end, marks.get(place, 0)) for place, end in self.marks().items()
+        }
 
     def read_others(self) -> None:
         """Read what was rejected and quarantined."""
@@ -119,32 +129,38 @@ class Live:
 
 
 def take_accepted(messages: Sequence[Any], place: Place, live: LiveVerdicts) -> None:
-    """Tell *live* the verdicts in the headers of *messages* of an accepted topic; their reports are at *place*."""
+    """Tell *live* the verdicts in the headers of *messages* of an accepted topic; their reports are at *place*.
+
+    A verdict is one text for a whole batch of govern's, followed by the offset: only the distinct texts are parsed.
+    """
     # Before any header of the unit's own: ours stand first.
-    headers = [message.headers() or [("", b"")] for message in messages]
-    ours = [
-        (found[0][1] or b"").decode("ascii", "replace") if found[0][0] == VERDICT_HEADER else None for found in headers
-    ]
-    parts = (
-        pl.Series("header", ours, dtype=pl.String)
-        .str.extract_groups(_HEADER)
-        .struct.unnest()
-        .with_columns(
-            pl.col("verdict").replace_strict(CODES, default=None, return_dtype=pl.UInt8),
-            pl.col("governed", "offset", "partition").cast(pl.Int64, strict=False),
-        )
-        .with_row_index("row")
-        .filter(
-            pl.all_horizontal(pl.col("verdict", "governed", "offset").is_not_null())
-            & (pl.col("topic") == place[0])
-            & (pl.col("partition") == place[1])
-        )
-    )
-    if parts.height < len(messages):
-        log.warning("accepted messages name no verdict of ours, passed over", count=len(messages) - parts.height)
+    headers = [message.headers() or _NO_HEADERS for message in messages]
+    texts = [found[0][1] or b"" if found[0][0] == VERDICT_HEADER else b"" for found in headers]
+    parts = [text.rpartition(b"=") for text in texts]
+    prefixes = {prefix: number for number, prefix in enumerate(dict.fromkeys(part[0] for part in parts))}
+    parsed = [_shared(prefix, place) for prefix in prefixes]
+    which = np.fromiter((prefixes[part[0]] for part in parts), np.int64, len(parts))
+    known = np.array([shared is not None for shared in parsed])[which]
+    offsets = np.fromiter((int(part[2]) if _OFFSET(part[2]) else -1 for part in parts), np.int64, len(parts))
+    known &= offsets >= 0
+    rows = np.flatnonzero(known)
+    if len(rows) < len(messages):
+        log.warning("accepted messages name no verdict of ours, passed over", count=len(messages) - len(rows))
+    governed, codes = (np.array([shared[at] if shared else 0 for shared in parsed]) for at in (0, 1))
     reasons = {
         at: (headers[row][1][1], "")
-        for at, row in enumerate(parts["row"].to_list())
+        for at, row in enumerate(rows.tolist())
         if len(headers[row]) > 1 and headers[row][1][0] == VIOLATIONS_HEADER
     }
-    live.take(parts["offset"].to_numpy(), parts["governed"].to_numpy(), parts["verdict"].to_numpy(), reasons)
+    live.take(offsets[rows], governed[which[rows]], codes[which[rows]].astype(np.uint8), reasons)
+
+
+def _shared(prefix: bytes, place: Place) -> tuple[int, int] | None:
+    """When and what a header's shared part says of a report at *place*; None for anything else."""
+    try:
+        shared = parse_verdict_prefix(prefix + b"=")
+    except ValueError:
+        return None
+    if (shared.source_topic, shared.source_partition) != place or shared.verdict not in CODES:
+        return None
+    return shared.governed_at, CODES[shared.verdict]

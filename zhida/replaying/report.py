@@ -11,7 +11,7 @@ from typing import Any
 from rules.ruleset import RuleSet
 from schemas.units import Regions, Units
 from schemas.verdict import Violation, feedback_id
-from zhida.replaying.compare import Difference
+from zhida.replaying.compare import CODES, Difference
 
 #: What may happen to a rule on a record; also the order in which it is told.
 BROKEN, MENDED, REWORDED = "broken", "mended", "reworded"
@@ -63,13 +63,15 @@ class Tally:
     units: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     samples: list[Sample] = field(default_factory=list)
     gone: list[Gone] = field(default_factory=list)
-    #: Offsets of the records that differ, by topic and partition.
-    places: dict[tuple[str, int], array[int]] = field(default_factory=dict)
+    #: Offsets of the records that differ and the codes of the verdicts that they would have, by topic and partition.
+    places: dict[tuple[str, int], tuple[array[int], array[int]]] = field(default_factory=dict)
 
     def add(self, dataset: str, topic: str, partition: int, differences: Iterable[Difference]) -> None:
         """Count *differences* of one partition."""
         for one in differences:
-            self.places.setdefault((topic, partition), array("q")).append(one.offset)
+            offsets, verdicts = self.places.setdefault((topic, partition), (array("q"), array("B")))
+            offsets.append(one.offset)
+            verdicts.append(CODES[one.now])
             self.verdicts[one.kind, one.was, one.now] += 1
             self.datasets[dataset][one.kind] += 1
             self.units[one.unit][one.kind] += 1
@@ -205,11 +207,6 @@ def _name(units: Units, code: str) -> str:
 
 def _kinds(counts: Mapping[str, int]) -> dict[str, int]:
     return {kind: counts.get(kind, 0) for kind in ("verdict", "rules", "wording")}
-
-
-def stateful_rules(*sets: RuleSet) -> tuple[str, ...]:
-    """The active rules that ask about other records, of any of *sets*."""
-    return tuple(sorted({rule.id for one in sets for rules in one for rule in rules.active if rule.asks is not None}))
 
 
 def same_content(one: RuleSet, other: RuleSet) -> bool:

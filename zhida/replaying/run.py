@@ -19,7 +19,7 @@ from schemas.topics import GOVERN_GROUP
 from schemas.units import Units
 from streams.decoding import CodecCache
 from zhida.lag import committed_and_end
-from zhida.replaying.compare import Difference, LeftOut, LiveVerdicts, compare
+from zhida.replaying.compare import Difference, LiveVerdicts, Scope, compare
 from zhida.replaying.history import History, Place, Stretch, portions, total
 from zhida.replaying.judging import Judge, Record, left_out
 from zhida.replaying.live import Live
@@ -61,7 +61,7 @@ class Replay:
         """
         began = time.monotonic()
         tally = Tally(self.samples)
-        skipped, is_left_out = left_out(self.rule_set, self.in_force, self.state)
+        skipped, scope = left_out(self.rule_set, self.in_force, self.state)
         topics = [dataset.report_topic for dataset in datasets]
         with History(self.kafka, batch=self.batch) as history:
             reports = history.stretches(topics, start)
@@ -81,7 +81,7 @@ class Replay:
                         verdicts[place],
                         tally,
                         committed.get(place, (0, 0))[0],
-                        is_left_out,
+                        scope,
                         self.release.units,
                         self.batch,
                         (start, end),
@@ -126,7 +126,7 @@ class _Part:
     live: LiveVerdicts
     tally: Tally
     committed: int
-    left_out: LeftOut
+    scope: Scope
     units: Units
     batch: int
     span: tuple[int, int]
@@ -173,9 +173,9 @@ class _Part:
         messages, offsets = self._days.pop(day)
         records = [Record(message) for message in messages]
         # Noon, as good as any moment of the day.
-        said = self.judge.judge(*self.place, records, day * _DAY_MS - _CHINA_MS + _DAY_MS // 2)
+        said, stale = self.judge.judge(*self.place, records, day * _DAY_MS - _CHINA_MS + _DAY_MS // 2)
         self.tally.compared += len(offsets)
-        differences = compare(offsets, self.live, said, self.left_out)
+        differences = compare(offsets, self.live, said, self.scope, stale)
         self.tally.add(self.judge.dataset.code, *self.place, self._addressed(differences, offsets, records))
 
     def _addressed(
