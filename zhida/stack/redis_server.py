@@ -39,6 +39,8 @@ requirepass {password}
 dir "{data}"
 appendonly yes
 appendfsync everysec
+# The state of rules is written to all the time: at the default of 64 MB the log would be rewritten every few seconds.
+auto-aof-rewrite-min-size 512mb
 save ""
 daemonize no
 # A title would be written over the environment, by which leftovers of a stack are found.
