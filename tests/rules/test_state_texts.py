@@ -1,0 +1,57 @@
+"""What the state is told of a record is the same whether it came in a batch of columns or alone."""
+
+from __future__ import annotations
+
+from datetime import date
+from random import Random
+
+import polars as pl
+import pytest
+from rules_tables import make_columns
+
+from rules.ruleset import RuleSet
+from rules.state.definitions import Index, Question, StatePlan
+from rules.state.texts import LONGEST, TextMaker, loose, loose_columns
+from schemas.catalog import Catalog
+
+CATALOG = Catalog.load()
+RULES = RuleSet.load(CATALOG)
+TODAY = date(2026, 6, 30)
+
+
+@pytest.mark.parametrize("code", [dataset.code for dataset in CATALOG])
+def test_columns_and_rows_make_the_same_texts(code: str) -> None:
+    dataset, rows = CATALOG[code], 300
+    table = make_columns(RULES.dataset(code), rows, Random(f"texts {code}"))
+    frame = pl.DataFrame(table, schema=dataset.polars_schema)
+    names = tuple(field.name for field in dataset.business_fields)
+    # Every field as a key of its own, loosely and exactly, beside what the library asks.
+    plan = RULES.plan(code)
+    more = [
+        index
+        for name in names
+        for index in (Index(code, (name,), value=name), Index(code, (name, "record_id"), loose=True))
+    ]
+    more.append(Index(code, names, blanks=True))
+    questions = tuple(Question(index, "first", index.keys, index.value) for index in more)
+    plan = StatePlan(dataset, (*plan.indexes, *more), (*plan.questions, *questions))
+    maker, offsets = TextMaker(plan), [2**40 + row for row in range(rows)]
+    by_column = maker.columns(frame, offsets, TODAY)
+    by_row = maker.rows(frame.rows(named=True), offsets, TODAY)
+    for number, column in enumerate(by_column.iter_columns()):
+        assert column.to_list() == [row[number] for row in by_row], number
+    assert max(len(text.encode()) for row in by_row for text in row) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("江苏（某某）店", "江苏(某某)店"),
+        ("苏市监罚〔2026〕1号", "苏市监罚[２０２６] 1 号"),
+        ("Ａ１\u3000店", "A1店"),
+        ("【甲】「乙」", "(甲)(乙)"),
+    ],
+)
+def test_width_brackets_and_spaces_make_no_difference(one: str, other: str) -> None:
+    assert loose(one) == loose(other)
+    assert pl.DataFrame({"text": [one, other]}).select(loose_columns(pl.col("text")))["text"].n_unique() == 1
