@@ -9,12 +9,12 @@ list of ``{number: 5, times: 1000, days_ago: 90}``, which were counted on that d
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from rules.checks.base import StatefulCheck
@@ -22,7 +22,7 @@ from rules.records import GIVEN, record_of
 from rules.ruleset import Found
 from rules.state.definitions import Distribution, StatePlan, Texts
 from rules.state.memory import MemoryState
-from rules.state.texts import TextMaker, bucket
+from rules.state.texts import TextMaker, buckets
 from schemas.catalog import Dataset
 
 _UNIT = "examples"
@@ -112,7 +112,7 @@ class Answers:
         own = pl.DataFrame([case.record for case in cases], schema=self._dataset.polars_schema)
         if self._asked.distributions:
             (distribution,) = self._asked.distributions
-            numbers = TextMaker(self._asked).numbers(distribution, own).to_list()
+            numbers = own.get_column(distribution.field).cast(pl.Float64).to_list()
             return [
                 self._beyond(distribution, case, self._given_column(distribution, case), number)
                 for case, number in zip(cases, numbers, strict=True)
@@ -132,16 +132,17 @@ class Answers:
     def _given_column(self, distribution: Distribution, case: Case) -> list[float | None]:
         numbers = [one.number for one in case.numbers]
         frame = pl.DataFrame({distribution.field: numbers}, schema_overrides=self._about.polars_schema, strict=False)
-        return TextMaker(self._asked).numbers(distribution, frame).to_list()
+        return frame.get_column(distribution.field).cast(pl.Float64).to_list()
 
     def _beyond(
         self, distribution: Distribution, case: Case, given: Sequence[float | None], number: float | None
     ) -> Found | None:
         state = MemoryState()
         for one, value in zip(case.numbers, given, strict=True):
-            if value is not None and (place := bucket(value)) is not None:
+            if value is not None:
                 day = self._today - timedelta(days=one.days_ago)
-                state.count(distribution, day, Counter({place: one.times}))
+                places = buckets(np.array([value], np.float64))
+                state.count(distribution, day, {place: count * one.times for place, count in places.items()})
         limit = state.limits([distribution], self._today).get(distribution)
         return (f"{limit:.6g}",) if limit is not None and number is not None and number > limit else None
 

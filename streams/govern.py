@@ -26,7 +26,8 @@ _IN_FLIGHT = 32
 #: Records up to which the state is asked without a thread: for so few it answers sooner than one could be found.
 _AT_ONCE = 100
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-#: Batches that may be decoded and judged by themselves while the state is still asked about the one before.
+#: Batches that may wait before the state is asked about them, and before what it found is judged: while Redis works on
+#: one, the next is decoded and the one before is sent.
 _AHEAD = 1
 
 log = structlog.get_logger("govern")
@@ -65,7 +66,9 @@ class GovernAgent:
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._settling: set[asyncio.Task[None]] = set()
         self._prepared: asyncio.Queue[tuple[Any, Governor, Prepared]] = asyncio.Queue(_AHEAD)
+        self._answered: asyncio.Queue[tuple[Any, Governor, Prepared, Answers]] = asyncio.Queue(_AHEAD)
         self._ahead = 0
+        app.task(self._ask_forever)
         app.task(self._conclude_forever)
         app.agent(batch_topic(app, self._governors), name="govern")(self._run)
 
@@ -80,6 +83,7 @@ class GovernAgent:
                 # What is still to come of a topic that goes is judged as it was.
                 self._governors = {**self._governors, **governors}
             await self._prepared.join()
+            await self._answered.join()
             await self._app.change_topics(governors.keys())
             self._governors = dict(governors)
 
@@ -101,25 +105,36 @@ class GovernAgent:
                 return
             prepared = await self._prepare(governor, message.topic, message.partition, event.value)
             if not self._ahead and (prepared.request is None or len(prepared.request) <= _AT_ONCE):
-                await self._conclude(event, governor, prepared)
+                await self._conclude(event, governor, prepared, await self._ask(prepared))
             else:
                 self._ahead += 1
                 await self._prepared.put((event, governor, prepared))
 
-    async def _conclude_forever(self) -> None:
-        """Conclude batches in the order in which they were prepared, while the next one is."""
+    async def _ask_forever(self) -> None:
+        """Ask the state about batches in the order in which they were prepared, while others are prepared or sent."""
         while not self._app.should_stop:
             event, governor, prepared = await self._prepared.get()
             try:
-                await self._conclude(event, governor, prepared)
+                await self._answered.put((event, governor, prepared, await self._ask(prepared)))
+            except Exception as error:
+                await self._give_up(event, error)
+                return
+            self._prepared.task_done()
+
+    async def _conclude_forever(self) -> None:
+        """Conclude batches in that order, while the state is asked about the next one."""
+        while not self._app.should_stop:
+            event, governor, prepared, answers = await self._answered.get()
+            try:
+                await self._conclude(event, governor, prepared, answers)
             except Exception as error:
                 await self._give_up(event, error)
                 return
             self._ahead -= 1
-            self._prepared.task_done()
+            self._answered.task_done()
 
-    async def _conclude(self, event: Any, governor: Governor, prepared: Prepared) -> None:
-        outcome = governor.conclude(prepared, await self._ask(prepared))
+    async def _conclude(self, event: Any, governor: Governor, prepared: Prepared, answers: Answers) -> None:
+        outcome = governor.conclude(prepared, answers)
         for distribution, day, buckets in outcome.counts:
             self._counts.setdefault((distribution, day), Counter()).update(buckets)
         futures = await self._writer.write(outcome, event.value)

@@ -118,14 +118,17 @@ class Governor:
         codecs: CodecCache,
         *,
         max_record_bytes: int,
+        stateful: bool = True,
     ) -> None:
+        """Without *stateful* the rules that ask the state are left out, and nothing is made ready to ask it."""
         self.dataset = dataset
         #: Where schemas that this governor does not know yet are learnt.
         self.codecs = codecs
         self._units = units.codes
         self._assignments = assignments
         self._rules = rule_set.dataset(dataset.code)
-        self._step = StateStep(self._rules, rule_set.plan(dataset.code))
+        plan = rule_set.plan(dataset.code) if stateful else StatePlan(dataset)
+        self._step = StateStep(self._rules, plan)
         self._has_shadow = self._rules.has_shadow
         self._version = rule_set.version
         self._decoder = BatchDecoder(dataset, codecs, max_record_bytes=max_record_bytes)

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import structlog
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import DatasetRules, Found
 from rules.state.definitions import Distribution, Replies, StatePlan, StateSource, Texts
-from rules.state.texts import TextMaker, bucket
+from rules.state.texts import TextMaker, buckets
 from schemas.verdict import Violation
 from streams.decoding import Decoded
 
@@ -25,6 +27,8 @@ log = structlog.get_logger("govern")
 
 #: So many numbers in each bucket.
 Buckets = Mapping[int, int]
+_Places = npt.NDArray[np.int64]
+_Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,11 @@ class StateStep:
         if plan.distributions:
             limits = state.limits(plan.distributions, request.today)
             for distribution in plan.distributions:
-                numbers = _numbers(distribution, decoded, rows)
+                places, numbers = _numbers(distribution, decoded, rows)
                 if (limit := limits.get(distribution)) is not None:
-                    for place, number in numbers:
-                        if number > limit:
-                            answers.found.setdefault(rows[place], {})[distribution.name] = (f"{limit:.6g}",)
-                answers.counts.append((distribution, request.today, _buckets(numbers)))
+                    for place in places[numbers > limit].tolist():
+                        answers.found.setdefault(rows[place], {})[distribution.name] = (f"{limit:.6g}",)
+                answers.counts.append((distribution, request.today, buckets(numbers)))
         return answers
 
     def judge(self, decoded: Decoded, answers: Answers, context: JudgeContext) -> dict[int, tuple[Violation, ...]]:
@@ -141,24 +144,19 @@ class StateStep:
             yield row, record, answers.found[row]
 
 
-def _numbers(distribution: Distribution, decoded: Decoded, rows: Sequence[int]) -> list[tuple[int, float]]:
-    """Place and number of the records that have one."""
+def _numbers(distribution: Distribution, decoded: Decoded, rows: Sequence[int]) -> tuple[_Places, _Numbers]:
+    """Places and numbers of the records that have one."""
     name = distribution.field
     if decoded.frame is None:
         values = ((place, decoded.records[row]) for place, row in enumerate(rows))
-        return [(place, float(record[name])) for place, record in values if _counts(record, name)]
-    chosen = decoded.frame.select("deleted", name)[rows].with_row_index("place")
-    there = chosen.filter(pl.col(name).is_not_null() & ~pl.col("deleted"))
-    return there.select("place", pl.col(name).cast(pl.Float64)).rows()
+        found = [(place, float(record[name])) for place, record in values if _counts(record, name)]
+        return np.array([place for place, _ in found], np.int64), np.array([number for _, number in found], np.float64)
+    column = pl.when(~pl.col("deleted")).then(pl.col(name).cast(pl.Float64))
+    numbers = decoded.frame.select(column.alias(name)).to_series()
+    chosen = (numbers if len(rows) == len(numbers) else numbers[rows]).to_numpy()
+    places = np.flatnonzero(~np.isnan(chosen))
+    return places, chosen[places]
 
 
 def _counts(record: Mapping[str, Any], name: str) -> bool:
     return record[name] is not None and not record["deleted"]
-
-
-def _buckets(numbers: Sequence[tuple[int, float]]) -> Buckets:
-    found: dict[int, int] = {}
-    for _, number in numbers:
-        if (where := bucket(number)) is not None:
-            found[where] = found.get(where, 0) + 1
-    return found

@@ -6,7 +6,6 @@ Numbers and days are written as whole numbers, so that a column may hold days fo
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +14,15 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import polars_hash  # noqa: F401 (adds Expr.chash and Expr.nchash)
 import xxhash
 
 from rules.expr import Expression
 from rules.lifecycle import days
-from rules.state.definitions import Distribution, Index, Question, StatePlan
+from rules.state.definitions import Index, Question, StatePlan
 from rules.text import WHITESPACE
 from schemas.ordering import order_key, order_text
 from schemas.types import DECIMAL_SCALE
@@ -52,9 +53,10 @@ def loose_columns(texts: pl.Expr) -> pl.Expr:
     return normal.str.replace_all(_SPACE, "")
 
 
-def bucket(number: float | Decimal) -> int | None:
-    """The bucket of a number: eight for each doubling; None for what is not above 0."""
-    return math.floor(math.log2(number) * _STEPS) if number > 0 else None
+def buckets(numbers: npt.NDArray[np.float64]) -> dict[int, int]:
+    """How many numbers are in each bucket, of which there are eight for each doubling; those not above 0 in none."""
+    where, counts = np.unique(np.floor(np.log2(numbers[numbers > 0]) * _STEPS).astype(np.int64), return_counts=True)
+    return dict(zip(where.tolist(), counts.tolist(), strict=True))
 
 
 def bucket_end(number: int) -> float:
@@ -86,10 +88,6 @@ class TextMaker:
     def rows(self, records: Sequence[Mapping[str, Any]], offsets: Sequence[int], today: date) -> list[tuple[str, ...]]:
         """The same of single records."""
         return [self._row(record, offset, today) for record, offset in zip(records, offsets, strict=True)]
-
-    def numbers(self, distribution: Distribution, frame: pl.DataFrame) -> pl.Series:
-        """What *distribution* counts, of each row; null where there is nothing to count."""
-        return frame.get_column(distribution.field).cast(pl.Float64)
 
     def _expressions(self, today: date) -> tuple[list[pl.Expr], list[int]]:
         """What is computed, each only once, and which of it each column is."""

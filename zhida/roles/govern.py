@@ -91,7 +91,13 @@ class _Governors:
         made: dict[str, Governor] = {}
         for dataset in release.catalog:
             made[dataset.report_topic] = governor = Governor(
-                dataset, rule_set, release.units, release.assignments, codecs, max_record_bytes=self._limit
+                dataset,
+                rule_set,
+                release.units,
+                release.assignments,
+                codecs,
+                max_record_bytes=self._limit,
+                stateful=self._state is not None,
             )
             # Rules are compiled, and the newest schema is at hand, before the first record comes.
             governor.warm_up(now_ms())
