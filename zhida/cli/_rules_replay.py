@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rules.ruleset import RuleSet
     from schemas.catalog import Dataset
     from schemas.connection import KafkaConnection
-    from schemas.release import Release
     from streams.state.store import RedisState
     from zhida.in_force import InForce
     from zhida.replaying.applying import Applied
@@ -152,8 +151,8 @@ def _job(settings: Settings, rules: str, codes: list[str], samples: int) -> tupl
     release = in_force.release
     chosen = [dataset_or_usage_error(release.catalog, code) for code in codes] or list(release.catalog)
     try:
-        rule_set = load_rules(settings, kafka, rules, release)
         current = RuleSet.from_document(in_force.rules, release.catalog)
+        rule_set = load_rules(settings, rules, in_force, current)
         for dataset in chosen:
             rule_set.dataset(dataset.code)
     except RuleError as error:
@@ -194,17 +193,28 @@ def _replay(job: Replay, chosen: list[Dataset], start: int, end: int, *, shown: 
         job.registry.close()
 
 
-def load_rules(settings: Settings, kafka: KafkaConnection, rules: str, release: Release) -> RuleSet:
-    """The rules in a folder, or announced under a number, compiled for *release*; raises RuleError and UserError."""
+def load_rules(settings: Settings, rules: str, in_force: InForce, current: RuleSet) -> RuleSet:
+    """The rules in a folder, or announced under a number, compiled for the release in force; *current* where they are
+    those. Raises RuleError and UserError.
+    """
+    from rules.document import RuleDocument
     from rules.ruleset import LIBRARY_DIR, RuleSet
     from zhida.publishing.rule_sets import announced_rules
 
+    catalog = in_force.release.catalog
     if rules.isascii() and rules.isdigit():
-        return RuleSet.from_document(announced_rules(kafka, int(rules)), release.catalog)
-    folder = Path(rules) if rules else settings.rules_dir or LIBRARY_DIR
-    if not folder.is_dir():
-        raise UserError(f"没有目录 {folder}", f"no such folder: {folder}", "", ExitCode.NOT_FOUND)
-    return RuleSet.load(release.catalog, folder)
+        document = announced_rules(settings.kafka(), int(rules))
+    else:
+        folder = Path(rules) if rules else settings.rules_dir or LIBRARY_DIR
+        if not folder.is_dir():
+            raise UserError(f"没有目录 {folder}", f"no such folder: {folder}", "", ExitCode.NOT_FOUND)
+        document = RuleDocument.read(folder)
+    if (document.number, document.files) == (in_force.rules.number, in_force.rules.files):
+        return current
+    if rules.isascii() and rules.isdigit():
+        return RuleSet.from_document(document, catalog)
+    # From the folder itself, so that what is wrong is said of its files.
+    return RuleSet.load(catalog, folder)
 
 
 def _in_force(kafka: KafkaConnection) -> InForce:

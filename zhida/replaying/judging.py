@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from rules.checks import kinds
 from rules.checks.base import StatefulCheck
 from rules.ruleset import DatasetRules, RuleSet
-from rules.state.definitions import Question, StatePlan, StateSource
+from rules.state.definitions import Index, Question, StatePlan, StateSource
 from schemas.catalog import Dataset
 from schemas.release import Release
 from streams.decoding import CodecCache
@@ -118,15 +118,19 @@ def left_out(new: RuleSet, in_force: RuleSet | None, state: StateSource | None) 
     if state is None:
         return tuple(sorted(asking)), Scope(asks, asks)
     kept = {index for rules in in_force or () for index in _plan(in_force, rules).indexes}
-    unkept = frozenset(
-        rule.id
-        for rules in new
-        for rule in rules.active
-        if isinstance(asked := rule.asks, Question) and asked.index not in kept
-    )
+    unkept = frozenset(rule for rules in new for rule in _unkept(rules, new.plan(rules.dataset.code), kept))
     return tuple(sorted(unkept)), Scope(unkept.__contains__, asks)
 
 
 def _plan(rule_set: RuleSet | None, rules: DatasetRules) -> StatePlan:
     assert rule_set is not None
     return rule_set.plan(rules.dataset.code)
+
+
+def _unkept(rules: DatasetRules, plan: StatePlan, kept: Collection[Index]) -> Iterator[str]:
+    """The active rules whose question is put to an index that is not in *kept*."""
+    # A plan may put a question to an index that keeps more than the rule asks for; by its name it is the same.
+    indexes = {question.name: question.index for question in plan.questions}
+    for rule in rules.active:
+        if isinstance(asked := rule.asks, Question) and indexes[asked.name] not in kept:
+            yield rule.id
