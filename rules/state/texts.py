@@ -9,6 +9,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -64,6 +65,41 @@ def bucket_end(number: int) -> float:
     return float(2.0 ** ((number + 1) / _STEPS))
 
 
+@dataclass(slots=True)
+class _Group:
+    """Texts that are made of the same rows: of those for which *where* is true, or of all."""
+
+    where: pl.Expr | None
+    #: What stands for equal questions once: the place of each in ``made``.
+    known: dict[Any, int] = field(default_factory=dict)
+    made: list[pl.Expr] = field(default_factory=list)
+    #: Keys in their normal form, columns of their own: they are looked at more than once, and take long to make.
+    loose: dict[str, pl.Expr] = field(default_factory=dict)
+
+    def place(self, what: Any, expression: Callable[[], pl.Expr]) -> int:
+        if what not in self.known:
+            self.known[what] = len(self.made)
+            self.made.append(expression().alias(str(len(self.made))))
+        return self.known[what]
+
+    def columns(self, frame: pl.DataFrame) -> list[pl.Series]:
+        """The texts; "" in rows for which *where* is not true."""
+        if self.where is None:
+            return self._columns(frame)
+        chosen = frame.select(self.where.fill_null(False)).to_series()
+        nothing = pl.Series("", [""], dtype=pl.String).new_from_index(0, frame.height)
+        if not chosen.any():
+            return [nothing] * len(self.made)
+        rows = chosen.arg_true()
+        # A copy of each: scatter changes the series that it is called on.
+        return [nothing.clone().scatter(rows, column) for column in self._columns(frame[rows])]
+
+    def _columns(self, frame: pl.DataFrame) -> list[pl.Series]:
+        if self.loose:
+            frame = frame.with_columns(text.alias(name) for name, text in self.loose.items())
+        return [_bounded(column) for column in frame.select(self.made).iter_columns()]
+
+
 class TextMaker:
     """Makes the texts of a plan. Use an instance from one thread at a time."""
 
@@ -73,64 +109,59 @@ class TextMaker:
         self._where = {
             index: Expression.compile(index.where, plan.dataset, key="where") for index in plan.indexes if index.where
         }
-        self._compiled: tuple[date, list[pl.Expr], list[int]] | None = None
-        self._loose: dict[tuple[str, ...], pl.Expr] = {}
+        self._compiled: tuple[date, list[_Group], list[tuple[int, int]]] | None = None
 
     def columns(self, frame: pl.DataFrame, offsets: Sequence[int], today: date) -> pl.DataFrame:
         """The texts of a batch; row i of *frame* is the message at ``offsets[i]``."""
         if self._compiled is None or self._compiled[0] != today:
             self._compiled = (today, *self._expressions(today))
-        _, expressions, places = self._compiled
-        placed = frame.with_columns(pl.Series("source_offset", offsets, dtype=pl.Int64), *self._loose.values())
-        made = [_bounded(column) for column in placed.select(expressions).iter_columns()]
-        return pl.DataFrame([made[place].alias(str(number)) for number, place in enumerate(places)])
+        _, groups, places = self._compiled
+        placed = frame.with_columns(pl.Series("source_offset", offsets, dtype=pl.Int64))
+        made = [group.columns(placed) for group in groups]
+        return pl.DataFrame([made[group][place].alias(str(number)) for number, (group, place) in enumerate(places)])
 
     def rows(self, records: Sequence[Mapping[str, Any]], offsets: Sequence[int], today: date) -> list[tuple[str, ...]]:
         """The same of single records."""
         return [self._row(record, offset, today) for record, offset in zip(records, offsets, strict=True)]
 
-    def _expressions(self, today: date) -> tuple[list[pl.Expr], list[int]]:
-        """What is computed, each only once, and which of it each column is."""
+    def _expressions(self, today: date) -> tuple[list[_Group], list[tuple[int, int]]]:
+        """What is computed, and for each column the group and the place in it."""
         plan = self._plan
         alive = ~pl.col("deleted")
-        known: dict[Any, int] = {}
-        made: list[pl.Expr] = []
+        groups = {"": _Group(None)}
 
-        def place(what: Any, expression: Callable[[], pl.Expr]) -> int:
-            if what not in known:
-                known[what] = len(made)
-                made.append(expression().alias(str(len(made))))
-            return known[what]
+        def pair(index: Index, keys: tuple[str, ...], value: str, where: str) -> list[tuple[int, int]]:
+            if where not in groups:
+                groups[where] = _Group(alive & self._where[index].columns(today))
+            group, number = groups[where], list(groups).index(where)
+            key = group.place(
+                (keys, index.loose, index.blanks), lambda: _or_empty(alive, self._key(index, keys, group))
+            )
+            said = group.place((value,), lambda: _or_empty(alive, self._text(value)) if value else pl.lit(""))
+            return [(number, key), (number, said)]
 
-        def pair(index: Index, keys: tuple[str, ...], value: str, where: str) -> list[int]:
-            wanted = alive & self._where[index].columns(today).fill_null(False) if where else alive
-            return [
-                place((keys, index.loose, index.blanks, where), lambda: _chosen(wanted, self._key(index, keys))),
-                place((value, where), lambda: _chosen(wanted, self._text(value)) if value else pl.lit("")),
-            ]
-
+        whole = groups[""]
         places = [
-            place("identity", lambda: pl.concat_str(_there("unit"), pl.lit("|"), _there("record_id"))),
-            place("order", order_key),
-            place("offset", lambda: pl.col("source_offset").cast(pl.String)),
+            (0, whole.place("identity", lambda: pl.concat_str(_there("unit"), pl.lit("|"), _there("record_id")))),
+            (0, whole.place("order", order_key)),
+            (0, whole.place("offset", lambda: pl.col("source_offset").cast(pl.String))),
         ]
         for index in plan.indexes:
             places += pair(index, index.keys, index.value, index.where)
         for question in plan.questions:
             where = question.index.where if self._asks_own(question) else ""
             places += pair(question.index, question.keys, question.value, where)
-        return made, places
+        return list(groups.values()), places
 
-    def _key(self, index: Index, names: tuple[str, ...]) -> pl.Expr:
+    def _key(self, index: Index, names: tuple[str, ...], group: _Group) -> pl.Expr:
         """The key of *names* as *index* has it; null or "" where there is none."""
         if index.blanks:
             hashed: Any = pl.concat_str([self._text(name) for name in names], separator=SEPARATOR)
             return cast("pl.Expr", hashed.nchash.xxh3_128().cast(pl.String))
         key = pl.concat_str([self._text(name, blank=False) for name in names], separator=SEPARATOR)
         if index.loose:
-            # A column of its own: it is looked at more than once, and takes long to make.
             name = f"loose {SEPARATOR.join(names)}"
-            self._loose[names] = loose_columns(key).alias(name)
+            group.loose[name] = loose_columns(key)
             key = pl.col(name)
             missing = key.str.starts_with(SEPARATOR) | key.str.ends_with(SEPARATOR)
             key = pl.when(~(missing | key.str.contains(SEPARATOR * 2, literal=True))).then(key)
@@ -198,7 +229,7 @@ def _there(name: str) -> pl.Expr:
     return pl.col(name).fill_null("")
 
 
-def _chosen(wanted: pl.Expr, text: pl.Expr) -> pl.Expr:
+def _or_empty(wanted: pl.Expr, text: pl.Expr) -> pl.Expr:
     return pl.when(wanted).then(text).otherwise(pl.lit("")).fill_null("")
 
 
