@@ -50,6 +50,8 @@ class Script:
         return digest.decode() if isinstance(digest, bytes) else str(digest)
 
     def _send(self, calls: list[tuple[Any, ...]]) -> list[Any]:
+        if len(calls) == 1:  # a pipeline costs more than the call
+            return [self._client.evalsha(self._digest, 0, *calls[0])]
         pipeline = self._client.pipeline(transaction=False)
         for arguments in calls:
             pipeline.evalsha(self._digest, 0, *arguments)

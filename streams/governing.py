@@ -28,6 +28,9 @@ from streams.stateful import Answers, Buckets, Request, StateStep
 #: China has one time zone and no summer time: "today" of a rule is the date there.
 CHINA = timezone(timedelta(hours=8))
 
+#: No message waits longer to be judged again; a unit's clock that says more is not believed.
+_OLDEST_MS = 366 * 86_400_000
+
 log = structlog.get_logger("govern")
 
 
@@ -141,8 +144,9 @@ class Governor:
         """
         blank = dict.fromkeys(self.dataset.polars_schema) | {"deleted": False}
         frame = pl.DataFrame([blank], schema=self.dataset.polars_schema)
-        self._judge(Decoded(frame, [], [0], 0), moment)
-        self._judge(Decoded(None, [blank], [0], 0), moment)
+        context = self._context_of(china_day(moment))
+        self._judge(Decoded(frame, [], [0], 0), context)
+        self._judge(Decoded(None, [blank], [0], 0), context)
 
     @property
     def plan(self) -> StatePlan:
@@ -176,13 +180,18 @@ class Governor:
     ) -> Prepared:
         """Decode *messages* and judge each by itself, at *governed_at* (milliseconds since the epoch).
 
-        *again*: they have been judged before, and whoever was told is told again, also that all is well now. Raises
+        *again*: they have been judged before, and whoever was told is told again, also that all is well now. They are
+        judged by the day on which the first of them was sent (:func:`by_day`): waiting makes no record late. Raises
         ``streams.decoding.UnknownIdsError`` when the registry must be asked first.
         """
+        context = self._context_of(china_day(governed_at))
+        if again and messages:
+            # Whoever may report today may; only what is late or to come is asked of the day on which it was sent.
+            context = replace(context, today=_sent_on(messages[0], governed_at))
         decoded = self._decoder.decode([message.value for message in messages], refused)
         outcome = Outcome(self.dataset, topic, partition, governed_at, self._version, _ids_by_position(decoded))
         outcome.again = again
-        judged, failed = self._judge(decoded, governed_at)
+        judged, failed = self._judge(decoded, context)
         outcome.quarantined = decoded.broken + failed
         request = None
         if self._step and decoded.positions:
@@ -191,8 +200,8 @@ class Governor:
             out |= {row for row, position in enumerate(decoded.positions) if position in broken} if broken else set()
             offsets = [messages[position].offset for position in decoded.positions]
             place = (topic, partition)
-            request = self._step.request(decoded, place, offsets, out, self._context.today, withdraw=again)
-        return Prepared(outcome, messages, decoded, judged, self._context, self._step, request)
+            request = self._step.request(decoded, place, offsets, out, context.today, withdraw=again)
+        return Prepared(outcome, messages, decoded, judged, context, self._step, request)
 
     def conclude(self, prepared: Prepared, answers: Answers) -> Outcome:
         """The outcome of a prepared batch, now that the state has answered."""
@@ -232,22 +241,25 @@ class Governor:
         rows = enumerate(prepared.decoded.positions)
         return [row for row, position in rows if row not in answers.stale and position not in unread]
 
-    def _judge(self, decoded: Decoded, governed_at: int) -> tuple[dict[int, tuple[Violation, ...]], list[Broken]]:
-        """The violations by row, and the records that the rules themselves fail on."""
-        today = china_day(governed_at)
+    def _context_of(self, today: date) -> JudgeContext:
+        """What is judged by on *today*; undecided rules are told of once a day."""
         if self._context.today != today:
             assigned = self._assignments.units_for(self.dataset.code, today)
             self._context = JudgeContext(today=today, units=self._units, assigned=assigned)
             for rule, reason in self._rules.undecided(self._context):
                 log.warning("a rule cannot decide everything today", rule=rule, reason=reason)
+        return self._context
+
+    def _judge(self, decoded: Decoded, context: JudgeContext) -> tuple[dict[int, tuple[Violation, ...]], list[Broken]]:
+        """The violations by row, and the records that the rules themselves fail on."""
         if decoded.frame is None:
-            return self._judge_rows(decoded, decoded.records)
+            return self._judge_rows(decoded, decoded.records, context)
         try:
-            return self._rules.judge_columns(decoded.frame, self._context).violations, []
+            return self._rules.judge_columns(decoded.frame, context).violations, []
         except (Exception, pl.exceptions.PanicException) as error:
             # One record that a rule cannot bear must not take its neighbours along.
             log.error("rules failed on columns, judging rows", dataset=self.dataset.code, error=type(error).__name__)
-            return self._judge_rows(decoded, decoded.frame.rows(named=True))
+            return self._judge_rows(decoded, decoded.frame.rows(named=True), context)
 
     def _judge_shadow(self, prepared: Prepared, answers: Answers) -> tuple[ShadowCount, ...]:
         """What the shadow rules find; one that fails is logged and changes nothing."""
@@ -262,13 +274,13 @@ class Governor:
         return tuple(replace(one, rows=tuple(decoded.positions[row] for row in one.rows)) for one in found)
 
     def _judge_rows(
-        self, decoded: Decoded, records: Sequence[dict[str, Any]]
+        self, decoded: Decoded, records: Sequence[dict[str, Any]], context: JudgeContext
     ) -> tuple[dict[int, tuple[Violation, ...]], list[Broken]]:
         judged: dict[int, tuple[Violation, ...]] = {}
         failed: list[Broken] = []
         for row, record in enumerate(records):
             try:
-                violations = self._rules.judge_row(record, self._context)
+                violations = self._rules.judge_row(record, context)
             except Exception as error:
                 detail = f"{type(error).__name__} while judging the record"
                 position = decoded.positions[row]
@@ -331,6 +343,20 @@ class Governor:
 def china_day(moment: int) -> date:
     """The day in China of *moment* (milliseconds since the epoch)."""
     return datetime.fromtimestamp(moment / 1000, UTC).astimezone(CHINA).date()
+
+
+def by_day(messages: Sequence[Message], now: int) -> list[list[Message]]:
+    """*messages* in groups of those that are judged again by one day."""
+    groups: dict[date, list[Message]] = {}
+    for message in messages:
+        groups.setdefault(_sent_on(message, now), []).append(message)
+    return list(groups.values())
+
+
+def _sent_on(message: Message, now: int) -> date:
+    """The day in China on which a message was sent; today where its clock says something that cannot be believed."""
+    believed = now - _OLDEST_MS <= message.timestamp <= now
+    return china_day(message.timestamp if believed else now)
 
 
 def _rejects(violations: tuple[Violation, ...]) -> bool:

@@ -45,6 +45,8 @@ _STEPS = 8
 
 def loose(text: str) -> str:
     """The normal form of a name or number: width (NFKC), kind of bracket and spaces make no difference."""
+    if text.isalnum() and text.isascii():
+        return text
     return _ROW_SPACE.sub("", unicodedata.normalize("NFKC", text).translate(_ROW_BRACKETS))
 
 
@@ -177,35 +179,58 @@ class TextMaker:
         return text.fill_null("") if blank else text
 
     def _row(self, record: Mapping[str, Any], offset: int, today: date) -> tuple[str, ...]:
-        alive = not record["deleted"]
         unit, record_id = record.get("unit") or "", record.get("record_id") or ""
         made = [bounded(f"{unit}|{record_id}"), order_text(record.get("version") or 0, offset), str(offset)]
-        for index in self._plan.indexes:
-            wanted = alive and self._is_in(index, record, today)
-            made += self._row_pair(record, index, index.keys, index.value) if wanted else ("", "")
-        for question in self._plan.questions:
-            wanted = alive and not (self._asks_own(question) and not self._is_in(question.index, record, today))
-            made += self._row_pair(record, question.index, question.keys, question.value) if wanted else ("", "")
+        pairs, keys, wheres = self._row_plan
+        if record["deleted"]:
+            return (*made, *("", "") * len(pairs))
+        inside = [where is None or self._holds(where, record, today) for where in wheres]
+        texts: list[str | None] = [None] * len(keys)
+        for key, where, value in pairs:
+            if not inside[where]:
+                made += ("", "")
+                continue
+            text = texts[key]
+            if text is None:
+                text = texts[key] = self._row_key(record, *keys[key])
+            made += (text, bounded(self._row_text[value](record.get(value))) if value else "")
         return tuple(made)
 
-    def _is_in(self, index: Index, record: Mapping[str, Any], today: date) -> bool:
+    @cached_property
+    def _row_plan(self) -> tuple[list[tuple[int, int, str]], list[tuple[Index, tuple[str, ...]]], list[Index | None]]:
+        """For each pair of columns its key, its condition and its value; the different keys; the conditions."""
+        asked: list[tuple[Index, tuple[str, ...], str, Index | None]] = [
+            (index, index.keys, index.value, index if index.where else None) for index in self._plan.indexes
+        ]
+        for question in self._plan.questions:
+            index = question.index
+            where = index if index.where and self._asks_own(question) else None
+            asked.append((index, question.keys, question.value, where))
+        keys = {(names, index.loose, index.blanks): (index, names) for index, names, _, _ in asked}
+        places = {key: place for place, key in enumerate(keys)}
+        wheres = list(dict.fromkeys(where for _, _, _, where in asked))
+        pairs = [
+            (places[names, index.loose, index.blanks], wheres.index(where), value)
+            for index, names, value, where in asked
+        ]
+        return pairs, list(keys.values()), wheres
+
+    def _holds(self, index: Index, record: Mapping[str, Any], today: date) -> bool:
         """Whether the index's condition holds for a record of its dataset."""
-        where = self._where.get(index)
-        return where is None or where.row([record.get(name) for name in where.fields], today) is True
+        where = self._where[index]
+        return where.row([record.get(name) for name in where.fields], today) is True
 
     def _asks_own(self, question: Question) -> bool:
         """Whether records ask about the very key under which they stand: those that do not stand there find nobody."""
         return question.index.dataset == self._dataset.code and question.keys == question.index.keys
 
-    def _row_pair(self, record: Mapping[str, Any], index: Index, keys: tuple[str, ...], value: str) -> tuple[str, str]:
-        said = bounded(self._row_text[value](record.get(value))) if value else ""
+    def _row_key(self, record: Mapping[str, Any], index: Index, keys: tuple[str, ...]) -> str:
         parts = [self._row_text[name](record.get(name)) for name in keys]
         if index.blanks:
-            return str(xxhash.xxh3_128_intdigest(_bytes(SEPARATOR.join(parts)))), said
+            return str(xxhash.xxh3_128_intdigest(_bytes(SEPARATOR.join(parts))))
         if index.loose:
             parts = [loose(part) for part in parts]
-        whole = all(part and not part.isspace() for part in parts)
-        return bounded(SEPARATOR.join(parts)) if whole else "", said
+        return bounded(SEPARATOR.join(parts)) if all(part and not part.isspace() for part in parts) else ""
 
     @cached_property
     def _row_text(self) -> dict[str, Callable[[Any], str]]:

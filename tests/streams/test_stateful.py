@@ -19,7 +19,7 @@ from schemas.catalog import Catalog
 from schemas.rowcodec import RowCodec
 from schemas.units import Regions, Units
 from streams.decoding import CodecCache
-from streams.governing import Governor, Outcome
+from streams.governing import Governor, Outcome, by_day
 
 CATALOG, UNITS = Catalog.load(), Units.load()
 ASSIGNMENTS = Assignments.load(CATALOG, UNITS, Regions.load())
@@ -46,6 +46,7 @@ rules:
      severity: reject, zh: 版本号必须是正整数, en: the version must be 1 or more}}
   - {{id: administrative_penalty.CF_WSH.uniqueness, kind: uniqueness, field: CF_WSH, {_HEAD}
      together_with: [CF_CFJGDM]}}
+  - {{id: administrative_penalty.CF_JDRQ.workday_deadline, kind: workday_deadline, field: CF_JDRQ, {_HEAD} workdays: 7}}
   - {{id: administrative_penalty.CF_NR_FK.outlier, kind: outlier, field: CF_NR_FK, {_HEAD} least: 100}}
 """,
 }
@@ -179,6 +180,19 @@ def test_what_is_judged_twice_after_a_crash_has_the_same_verdicts(rules: RuleSet
     plain = [one for one in _many() if b"R" in (one.key or b"")][1:7]
     first = judge(penalties, state, plain)
     assert judge(penalties, state, plain) == first
+
+
+def test_waiting_makes_no_record_late_and_a_clock_that_cannot_be_right_does_not_count(rules: RuleSet) -> None:
+    state, penalties = MemoryState(), governor("administrative_penalty", rules)
+    judge(governor("legal_person", rules), state, [person(5)])
+    decided, month = date(2026, 8, 3), 30 * 86_400_000
+    then = replace(penalty(1, "A", "罚1号", CF_JDRQ=decided), timestamp=NOW - month)
+    assert broken(judge(penalties, state, [then])) == {1: {"workday_deadline"}}
+    assert judge(penalties, state, [then], again=True).feedback[0].verdict == "accepted"
+    for moment in (1, NOW + month):
+        odd = replace(then, timestamp=moment)
+        assert by_day([then, odd], NOW) == [[then], [odd]]
+        assert broken(judge(penalties, state, [odd], again=True)) == {1: {"workday_deadline"}}
 
 
 def test_a_number_becomes_free_when_its_first_holder_goes(rules: RuleSet) -> None:
