@@ -117,6 +117,25 @@ class StatePlan:
         return bool(self.indexes or self.questions or self.distributions)
 
     @cached_property
+    def index_ids(self) -> tuple[str, ...]:
+        """The id of each index."""
+        return tuple(index.id for index in self.indexes)
+
+    @cached_property
+    def asked(self) -> tuple[tuple[str, Mode, bool, Event | None], ...]:
+        """Of each question the id of its index, the mode, whether it asks about records of the same dataset, and the
+        event by which a flagged record comes clear, None where nobody waits."""
+        return tuple(
+            (
+                question.index.id,
+                question.mode,
+                question.index.dataset == self.dataset.code,
+                CLEARED_BY[question.mode] if question in self.waiting else None,
+            )
+            for question in self.questions
+        )
+
+    @cached_property
     def index_only(self) -> StatePlan:
         """The same without questions: for building an index from what was accepted before."""
         return StatePlan(self.dataset, self.indexes)

@@ -6,8 +6,10 @@ Numbers and days are written as whole numbers, so that a column may hold days fo
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -41,6 +43,8 @@ _SPACE = "[" + re.escape(WHITESPACE) + "]+"
 _ROW_SPACE = re.compile(_SPACE)
 #: Eight buckets a doubling.
 _STEPS = 8
+#: Fewer numbers than these are counted sooner one by one.
+_FEW = 50
 
 
 def loose(text: str) -> str:
@@ -58,6 +62,8 @@ def loose_columns(texts: pl.Expr) -> pl.Expr:
 
 def buckets(numbers: npt.NDArray[np.float64]) -> dict[int, int]:
     """How many numbers are in each bucket, of which there are eight for each doubling; those not above 0 in none."""
+    if len(numbers) < _FEW:
+        return dict(Counter(math.floor(math.log2(number) * _STEPS) for number in numbers.tolist() if number > 0))
     where, counts = np.unique(np.floor(np.log2(numbers[numbers > 0]) * _STEPS).astype(np.int64), return_counts=True)
     return dict(zip(where.tolist(), counts.tolist(), strict=True))
 

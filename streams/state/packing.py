@@ -15,7 +15,7 @@ import orjson
 import polars as pl
 import polars_hash  # noqa: F401 (adds Expr.chash)
 
-from rules.state.definitions import CLEARED_BY, StatePlan, Texts
+from rules.state.definitions import StatePlan, Texts
 from rules.state.texts import LONGEST
 
 #: Characters of a hashed key; as many spaces say that there is none.
@@ -100,15 +100,13 @@ def _layout(plan: StatePlan, batch: _Batch) -> tuple[dict[str, Any], list[int], 
 
     column = _FIRST_PAIR
     indexes: list[list[Any]] = []
-    for index in plan.indexes:
-        indexes.append([lookup(index.id, column), number(values, column + 1)])
+    for index in plan.index_ids:
+        indexes.append([lookup(index, column), number(values, column + 1)])
         column += 2
     questions: list[list[Any]] = []
-    for question in plan.questions:
-        event = CLEARED_BY[question.mode] if question in plan.waiting else ""
-        own = question.index.dataset == plan.dataset.code
-        where = [lookup(question.index.id, column), number(values, column + 1)]
-        questions.append([*where, question.mode, own, event])
+    for index, mode, own, event in plan.asked:
+        where = [lookup(index, column), number(values, column + 1)]
+        questions.append([*where, mode, own, event or ""])
         column += 2
     spec = {"lookups": lookups, "indexes": indexes, "questions": questions, "keys": len(keys), "values": len(values)}
     return spec, keys, values

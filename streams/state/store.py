@@ -42,7 +42,7 @@ class RedisState:
         self._apply = Script(self._client, APPLY)
         self._packer = Packer(secret)
         self._wait = wait_days * _DAY_SECONDS
-        self._limits: dict[tuple[str, date], float | None] = {}
+        self._limits: dict[tuple[Distribution, date], float | None] = {}
 
     def ask(self, plan: StatePlan, topic: str, partition: int, texts: Texts, *, write: bool = True) -> Replies:
         """See ``StateSource``. Raises StateUnavailable or StateError."""
@@ -70,10 +70,9 @@ class RedisState:
         if any(day != today for _, day in known):
             self._limits = known = {key: limit for key, limit in known.items() if key[1] == today}
         for one in distributions:
-            if (one.name, today) not in known:
-                known[one.name, today] = self._limit(one, today)
-        found = {one: known[one.name, today] for one in distributions}
-        return {one: limit for one, limit in found.items() if limit is not None}
+            if (one, today) not in known:
+                known[one, today] = self._limit(one, today)
+        return {one: limit for one in distributions if (limit := known[one, today]) is not None}
 
     def count(self, distribution: Distribution, today: date, buckets: Mapping[int, int]) -> None:
         """See ``StateSource``. Not exactly once: a histogram's use does not depend on single numbers."""
