@@ -1,6 +1,7 @@
 -- Tells the state of records and asks it about them, row by row in order, atomically.
 --
 -- ARGV[1]: JSON, what the columns are:
+--   epoch     what the state was called when the caller began: an error is returned when it is not any more
 --   write     true when the state is told; otherwise nothing is changed and nobody waits
 --   place     short name of the report topic and the partition that the rows came from
 --   topic     the short name alone
@@ -28,11 +29,13 @@
 -- z:n:<index>:<kind>      somebody has waited: for + or - in z:w, or, for s, in z:s
 -- z:q:<number>            such a hash when the event has come; z:woken: list of these, for due.lua
 -- z:came                  counter of arrivals
+-- z:epoch                 random name of this state, gone with it
 --
 -- What single commands would look up row by row is read for all rows at once, kept in tables while the rows are worked
 -- through, and written back at the end: a command costs more here than all else that is done for a row.
 local sub, byte, call, format, insert = string.sub, string.byte, redis.call, string.format, table.insert
 local spec = cjson.decode(ARGV[1])
+if call('GET', 'z:epoch') ~= spec.epoch then return redis.error_reply('STATELOST what was told before is gone') end
 local write, place, topic = spec.write, spec.place, spec.topic
 local NONE, MANY, NEWEST = string.rep(' ', 32), '*', 8
 -- Arguments to one command, fewer than a Lua stack holds.

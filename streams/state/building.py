@@ -69,6 +69,8 @@ class IndexBuilder:
 
     def build(self) -> None:
         """Return when all indexes are whole; raises KafkaException, and what the state raises."""
+        # Of what these rules do not ask nobody is told from now on: rules that ask it again find it not built.
+        self._marks.retire(self._wanted.keys())
         while missing := self._marks.not_ready(self._wanted.keys()):
             if not self._locked():
                 sleep(_POLL_SECONDS)

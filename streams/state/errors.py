@@ -19,6 +19,15 @@ class StateUnavailable(StateError):  # noqa: N818 (what it is, not what went wro
     """
 
 
+class StateLost(StateError):  # noqa: N818 (what it is, not what went wrong)
+    """Redis has lost what it was told: answers would say that nobody is registered.
+
+    Remedy: none is needed, the worker ends, and the next one builds the state again from the accepted topics.
+    """
+
+
+#: What ``apply.lua`` says first when the state is another one than the caller began with.
+LOST = "STATELOST"
 #: What a server says that cannot work now, and what helps. It stands at the start of its answer, or behind the name
 #: of a program.
 _NOT_NOW = {
@@ -65,6 +74,11 @@ def _answered(action: str, error: redis.RedisError) -> StateError:
         redis.exceptions.ClusterDownError: "CLUSTERDOWN",
     }
     text = str(error)
+    if LOST in text:
+        return StateLost(
+            f"Redis: {action}: it has lost what it was told (restarted without its data, or emptied): "
+            "the worker ends, and the state is built again from what was accepted"
+        )
     words = {by_class.get(type(error), ""), *text.replace("-", " ").replace(":", " ").split()}
     for word, remedy in _NEVER.items():
         if word in words:

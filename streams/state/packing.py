@@ -56,13 +56,21 @@ class Packer:
         self._key = hmac.new(secret, b"zhida keys of the state", hashlib.sha256).hexdigest()
 
     def pack(
-        self, plan: StatePlan, place: tuple[str, int], texts: Texts, size: int, *, write: bool, wait: int
+        self,
+        plan: StatePlan,
+        place: tuple[str, int],
+        texts: Texts,
+        size: int,
+        *,
+        epoch: str,
+        write: bool,
+        wait: int,
     ) -> Iterator[tuple[int, tuple[bytes, ...]]]:
         """For each *size* rows the number of the first one and the arguments."""
         batch: _Batch = _Frame(texts, self._key) if isinstance(texts, pl.DataFrame) else _Rows(texts, self._key)
         spec, keys, values = _layout(plan, batch)
         topic = topic_code(place[0])
-        spec |= {"write": write, "wait": wait, "topic": topic, "place": f"{topic}:{place[1]}"}
+        spec |= {"epoch": epoch, "write": write, "wait": wait, "topic": topic, "place": f"{topic}:{place[1]}"}
         head = orjson.dumps(spec)
         for start in range(0, len(texts), size):
             arguments = [head, batch.plain(_ORDER, start, size), *batch.texts(_IDENTITY, start, size)]

@@ -6,6 +6,7 @@ changes nothing. The module's programs need Redis 6.2 or later, not a Redis clus
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ ROWS_A_CALL = 500
 #: Calls sent before their answers are awaited; bounds what the client holds in memory.
 _CALLS_A_ROUND = 20
 _DAY_SECONDS = 86_400
+_EPOCH = "z:epoch"
 
 APPLY = (Path(__file__).parent / "apply.lua").read_text(encoding="utf-8")
 
@@ -42,15 +44,18 @@ class RedisState:
         self._apply = Script(self._client, APPLY)
         self._packer = Packer(secret)
         self._wait = wait_days * _DAY_SECONDS
+        #: Names the state from its first use on. Another name, or none, says that what was told before is gone.
+        self._epoch = ""
         self._limits: dict[tuple[Distribution, date], float | None] = {}
 
     def ask(self, plan: StatePlan, topic: str, partition: int, texts: Texts, *, write: bool = True) -> Replies:
-        """See ``StateSource``. Raises StateUnavailable or StateError."""
+        """See ``StateSource``. Raises StateUnavailable, StateLost or StateError."""
         found: dict[int, dict[int, tuple[str, ...]]] = {}
         stale: set[int] = set()
         if not len(texts) or not (plan.indexes or plan.questions):
             return Replies()
-        packed = self._packer.pack(plan, (topic, partition), texts, ROWS_A_CALL, write=write, wait=self._wait)
+        place, epoch = (topic, partition), self._epoch or self._begin()
+        packed = self._packer.pack(plan, place, texts, ROWS_A_CALL, epoch=epoch, write=write, wait=self._wait)
         calls = list(packed)
         for at in range(0, len(calls), _CALLS_A_ROUND):
             sent = calls[at : at + _CALLS_A_ROUND]
@@ -104,6 +109,13 @@ class RedisState:
     def close(self) -> None:
         """Release the connections."""
         self._client.close()
+
+    def _begin(self) -> str:
+        with explained("state"):
+            self._client.set(_EPOCH, secrets.token_hex(8), nx=True)
+            epoch: Any = self._client.get(_EPOCH)
+        self._epoch = (epoch or b"").decode()
+        return self._epoch
 
     def _limit(self, distribution: Distribution, today: date) -> float | None:
         key = f"z:u:{distribution.name.removeprefix('@usual.')}:{today.isoformat()}"

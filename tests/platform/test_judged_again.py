@@ -141,7 +141,6 @@ def test_after_a_loss_of_redis_what_was_accepted_is_known_again(wire: Wire) -> N
     wire.wait_judged(wire.send(wire.pairs([_registration(wire, penalty)]), dataset="legal_person"))
     with redis.Redis.from_url(wire.platform.settings.redis().url) as client:
         client.flushall()
-    wire.platform.kill_worker("govern-1")
     (sent,) = wire.send(wire.pairs([penalty]))
     wire.wait_judged([sent])
     assert _told(wire, penalty, sent) is None

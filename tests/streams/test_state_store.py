@@ -17,7 +17,7 @@ from rules.state.definitions import Distribution, Index, Question, Replies, Stat
 from rules.state.memory import MemoryState
 from schemas.connection import RedisConnection
 from streams.state.due import DueList
-from streams.state.errors import StateError, StateUnavailable
+from streams.state.errors import StateError, StateLost, StateUnavailable
 from streams.state.marks import IndexMarks
 from streams.state.packing import Packer, topic_code
 from streams.state.store import RedisState
@@ -124,7 +124,11 @@ def test_a_frame_and_tuples_are_packed_into_the_same_bytes(calls: list[Call], si
     for call in calls:
         rows = [told.row for told in call.told]
         packed = [
-            list(packer.pack(plans("")[call.plan], ("t", 1), as_texts(rows, frame=frame), size, write=True, wait=9))
+            list(
+                packer.pack(
+                    plans("")[call.plan], ("t", 1), as_texts(rows, frame=frame), size, epoch="", write=True, wait=9
+                )
+            )
             for frame in (True, False)
         ]
         assert packed[0] == packed[1]
@@ -367,6 +371,9 @@ def test_marks_locks_and_the_deletion_of_an_index(place: Place, salt: str) -> No
     assert marks.forget(ids[0]) == 4  # a mark of many holders, the holders, who waits, and that somebody does
     assert not list(place.client.scan_iter(f"*{ids[0]}*", count=10_000))
     assert place.state.ask(other, salt, 0, rows[1:]).found == {0: {0: ("u|a",)}}
+    # What is told of once more is there again.
+    assert place.state.ask(plan, salt, 0, rows).found == {1: {0: ("u|a",)}}
+    assert place.state.ask(plan, salt, 0, rows).found == {1: {0: ("u|a",)}}
     marks.close()
 
 
@@ -420,7 +427,25 @@ def test_a_server_that_has_lost_its_data_knows_of_no_index(own_redis: OwnRedis, 
     with pytest.raises(StateUnavailable, match="runs"):
         state.ask(unique(salt), salt, 0, texts)
     own_redis.start()
-    assert not state.ask(unique(salt), salt, 0, [row("u|b", 2, "k", "", "k", "")]).found
     assert marks.not_ready([salt]) == {salt}
+    for _ in range(2):
+        with pytest.raises(StateLost, match="built again"):
+            state.ask(unique(salt), salt, 0, texts)
     state.close()
+    another = RedisState(own_redis.connection, secret=SECRET, wait_days=3)
+    assert not another.ask(unique(salt), salt, 0, [row("u|b", 2, "k", "", "k", "")]).found
+    with pytest.raises(StateLost):
+        state.ask(unique(salt), salt, 0, texts)
+    another.close()
+    state.close()
+    marks.close()
+
+
+def test_an_index_that_is_not_told_any_more_is_not_built(place: Place, salt: str) -> None:
+    marks = IndexMarks(place.connection)
+    kept, other = f"{salt}k", f"{salt}o"
+    marks.mark_ready([kept, other])
+    assert other in marks.retire([kept])
+    assert marks.not_ready([kept, other]) == {other}
+    assert other not in marks.retire([kept])
     marks.close()

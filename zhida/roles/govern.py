@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import structlog
@@ -67,6 +67,15 @@ def open_state(settings: Settings) -> RedisState | None:
     state = RedisState(settings.redis(), secret=settings.pii_key(), wait_days=settings.report_retention_days)
     state.check()
     return state
+
+
+def _leave_state(settings: Settings) -> None:
+    """A worker without state tells it of nothing: whoever asks it later has to build it anew."""
+    try:
+        with closing(IndexMarks(settings.redis())) as marks:
+            marks.retire(())
+    except StateError as error:
+        log.warning("cannot note that the state is left out; empty Redis before it is used again", error=str(error))
 
 
 class _Governors:
@@ -178,6 +187,8 @@ async def run_govern(context: RoleContext) -> None:
     feedback_id = await asyncio.to_thread(registry.register, FEEDBACK_SUBJECT, FEEDBACK_SCHEMA)
     name = client_id("govern")
     state = await asyncio.to_thread(open_state, settings)
+    if state is None:
+        await asyncio.to_thread(_leave_state, settings)
     build = _Governors(settings, registry, state, name)
     in_force, governors = await following.begin("govern", name, build)
     # A quarantined message may be as large as the topics allow, and carries headers on top.
