@@ -14,7 +14,7 @@ import structlog
 from rules.state.definitions import Distribution, StateSource
 from streams.app import MicroBatchApp, batch_topic
 from streams.decoding import UnknownIdsError
-from streams.governing import Governor, Outcome, Prepared, by_day
+from streams.governing import Governor, Outcome, Prepared
 from streams.learning import Refused, learn_and_decode
 from streams.outputs import OutputWriter
 from streams.shadow import ShadowTally
@@ -147,15 +147,14 @@ class GovernAgent:
 
         Raises what judging and sending raise; nothing is lost by that, the messages keep the verdict that they have.
         """
-        for group in by_day(messages, self._clock()):
-            async with self._judging:
-                governor = self._governors.get(topic)
-                if governor is None:
-                    return False
-                prepared = await self._prepare(governor, topic, partition, group, again=True)
-                outcome = governor.conclude(prepared, await self._ask(prepared))
-            for future in await self._writer.write(outcome, group):
-                await future
+        async with self._judging:
+            governor = self._governors.get(topic)
+            if governor is None:
+                return False
+            prepared = await self._prepare(governor, topic, partition, messages, again=True)
+            outcome = governor.conclude(prepared, await self._ask(prepared))
+        for future in await self._writer.write(outcome, messages):
+            await future
         return True
 
     def owned(self) -> dict[tuple[str, int], int]:

@@ -7,7 +7,7 @@ Sending and acknowledging are in ``streams.outputs`` and ``streams.govern``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Protocol
@@ -28,8 +28,10 @@ from streams.stateful import Answers, Buckets, Request, StateStep
 #: China has one time zone and no summer time: "today" of a rule is the date there.
 CHINA = timezone(timedelta(hours=8))
 
+#: The kind of rule that a record breaks by the mere passing of days.
+DEADLINE_KIND = "workday_deadline"
 #: No message waits longer to be judged again; a unit's clock that says more is not believed.
-_OLDEST_MS = 366 * 86_400_000
+_OLDEST = timedelta(days=366)
 
 log = structlog.get_logger("govern")
 
@@ -131,6 +133,7 @@ class Governor:
         self._assignments = assignments
         self._rules = rule_set.dataset(dataset.code)
         plan = rule_set.plan(dataset.code) if stateful else StatePlan(dataset)
+        self._deadlines = {rule.id for rule in self._rules.rules if rule.kind == DEADLINE_KIND}
         self._step = StateStep(self._rules, plan)
         self._has_shadow = self._rules.has_shadow
         self._version = rule_set.version
@@ -181,17 +184,16 @@ class Governor:
         """Decode *messages* and judge each by itself, at *governed_at* (milliseconds since the epoch).
 
         *again*: they have been judged before, and whoever was told is told again, also that all is well now. They are
-        judged by the day on which the first of them was sent (:func:`by_day`): waiting makes no record late. Raises
-        ``streams.decoding.UnknownIdsError`` when the registry must be asked first.
+        judged by today, but waiting makes none of them late. Raises ``streams.decoding.UnknownIdsError`` when the
+        registry must be asked first.
         """
         context = self._context_of(china_day(governed_at))
-        if again and messages:
-            # Whoever may report today may; only what is late or to come is asked of the day on which it was sent.
-            context = replace(context, today=_sent_on(messages[0], governed_at))
         decoded = self._decoder.decode([message.value for message in messages], refused)
         outcome = Outcome(self.dataset, topic, partition, governed_at, self._version, _ids_by_position(decoded))
         outcome.again = again
         judged, failed = self._judge(decoded, context)
+        if again:
+            judged = {row: kept for row, kept in self._not_late_by_waiting(judged, decoded, messages, context) if kept}
         outcome.quarantined = decoded.broken + failed
         request = None
         if self._step and decoded.positions:
@@ -232,6 +234,23 @@ class Governor:
         if self._has_shadow and not prepared.outcome.again:
             outcome.shadow = self._judge_shadow(prepared, answers)
         return outcome
+
+    def _not_late_by_waiting(
+        self,
+        judged: Mapping[int, tuple[Violation, ...]],
+        decoded: Decoded,
+        messages: Sequence[Message],
+        context: JudgeContext,
+    ) -> Iterator[tuple[int, tuple[Violation, ...]]]:
+        """*judged* without the deadlines that were not over when the record was sent."""
+        for row, violations in judged.items():
+            if self._deadlines.isdisjoint(violation.rule for violation in violations):
+                yield row, violations
+                continue
+            sent = _sent_on(messages[decoded.positions[row]], context.today)
+            record = decoded.records[row] if decoded.frame is None else decoded.frame.row(row, named=True)
+            then = {violation.rule for violation in self._rules.judge_row(record, replace(context, today=sent))}
+            yield row, tuple(one for one in violations if one.rule not in self._deadlines or one.rule in then)
 
     def _told(self, prepared: Prepared, answers: Answers) -> list[int]:
         """The rows whose unit is told: what is not plainly accepted; of those judged again, all that are current."""
@@ -345,18 +364,13 @@ def china_day(moment: int) -> date:
     return datetime.fromtimestamp(moment / 1000, UTC).astimezone(CHINA).date()
 
 
-def by_day(messages: Sequence[Message], now: int) -> list[list[Message]]:
-    """*messages* in groups of those that are judged again by one day."""
-    groups: dict[date, list[Message]] = {}
-    for message in messages:
-        groups.setdefault(_sent_on(message, now), []).append(message)
-    return list(groups.values())
-
-
-def _sent_on(message: Message, now: int) -> date:
-    """The day in China on which a message was sent; today where its clock says something that cannot be believed."""
-    believed = now - _OLDEST_MS <= message.timestamp <= now
-    return china_day(message.timestamp if believed else now)
+def _sent_on(message: Message, today: date) -> date:
+    """The day in China on which a message was sent; *today* where its clock says something that cannot be believed."""
+    try:
+        sent = china_day(message.timestamp)
+    except (OverflowError, ValueError, OSError):
+        return today
+    return sent if today - _OLDEST <= sent <= today else today
 
 
 def _rejects(violations: tuple[Violation, ...]) -> bool:

@@ -19,7 +19,7 @@ from schemas.catalog import Catalog
 from schemas.rowcodec import RowCodec
 from schemas.units import Regions, Units
 from streams.decoding import CodecCache
-from streams.governing import Governor, Outcome, by_day
+from streams.governing import Governor, Outcome
 
 CATALOG, UNITS = Catalog.load(), Units.load()
 ASSIGNMENTS = Assignments.load(CATALOG, UNITS, Regions.load())
@@ -191,7 +191,6 @@ def test_waiting_makes_no_record_late_and_a_clock_that_cannot_be_right_does_not_
     assert judge(penalties, state, [then], again=True).feedback[0].verdict == "accepted"
     for moment in (1, NOW + month):
         odd = replace(then, timestamp=moment)
-        assert by_day([then, odd], NOW) == [[then], [odd]]
         assert broken(judge(penalties, state, [odd], again=True)) == {1: {"workday_deadline"}}
 
 
