@@ -122,7 +122,10 @@ async def test_nobody_looking_means_nobody_asking(deps: ApiDeps) -> None:
         polls = live.polls
         await asyncio.sleep(0.2)
         assert live.polls == polls
-        await first_state(live)
+        # Whoever comes is shown the last state at once, and the next one as soon as it is there.
+        async with aclosing(live.snapshots(None)) as states:
+            await anext(states)
+            await asyncio.wait_for(anext(states), timeout=30)
         assert live.polls > polls
 
 
