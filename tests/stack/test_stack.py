@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -164,8 +165,14 @@ def test_a_stopped_stack_leaves_no_process_and_no_state(settings: Settings) -> N
 
 
 def _reapers() -> set[int]:
-    """The reapers of this process; the stack that all tests share may have one."""
-    return {child.pid for child in psutil.Process().children() if "reaper.py" in " ".join(child.cmdline())}
+    """The reapers of this process that run; the stack that all tests share may have one."""
+    found: set[int] = set()
+    for child in psutil.Process().children():
+        # What another test has killed may not have been waited for yet.
+        with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
+            if "reaper.py" in " ".join(child.cmdline()):
+                found.add(child.pid)
+    return found
 
 
 def test_a_second_start_in_the_same_folder_is_refused_with_the_addresses_and_harms_nothing(settings: Settings) -> None:
