@@ -49,11 +49,8 @@ def prefill(settings: Settings, corpus: Corpus, schema_ids: Mapping[str, int]) -
         for start in range(0, len(values), _AT_ONCE):
             part = values[start : start + _AT_ONCE]
             decoded = learn_and_decode(lambda refused, part=part: decoder.decode(part, refused), codecs, plan.dataset)
-            frame = decoded.frame
-            if frame is None:
-                frame = pl.DataFrame(decoded.records, schema=plan.dataset.polars_schema, orient="row")
             offsets = [_LAST_OFFSET + start + position for position in decoded.positions]
-            texts = maker.columns(frame, offsets, china_day(now_ms()))
+            texts = maker.columns(decoded.as_columns(plan.dataset), offsets, china_day(now_ms()))
             state.ask(plan, plan.dataset.report_topic, 0, texts)
     state.close()
     marks = IndexMarks(settings.redis())

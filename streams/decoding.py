@@ -88,6 +88,12 @@ class Decoded:
         """The schema id that row *row* was written with."""
         return self.schema_ids if isinstance(self.schema_ids, int) else self.schema_ids[row]
 
+    def as_columns(self, dataset: Dataset) -> pl.DataFrame:
+        """The records of *dataset* as columns, however they were read."""
+        if self.frame is not None:
+            return self.frame
+        return pl.DataFrame(self.records, schema=dataset.polars_schema, orient="row")
+
 
 class CodecCache:
     """Codecs by dataset and schema id. Unknown ids are asked for again in the next batch: they may exist by then."""

@@ -75,10 +75,7 @@ class JudgedReader:
             )
         if len(decoded.positions) < len(messages):
             messages = [messages[position] for position in decoded.positions]
-        frame = decoded.frame
-        if frame is None:
-            frame = pl.DataFrame(decoded.records, schema=dataset.polars_schema, orient="row")
-        records = protect(frame, dataset, self._secret)
+        records = protect(decoded.as_columns(dataset), dataset, self._secret)
         verdicts = self._accepted_verdicts(dataset, records, messages)
         # Judged again and rejected: what an earlier judgement let in goes as if its unit had withdrawn it.
         taken_back = verdicts["verdict"] == "rejected"

@@ -140,9 +140,7 @@ class _Reader:
         decoded = learn_and_decode(lambda refused: self._decoder.decode(values, refused), self._codecs, dataset)
         if not decoded.positions:
             return
-        frame = decoded.frame
-        if frame is None:
-            frame = pl.DataFrame(decoded.records, schema=dataset.polars_schema, orient="row")
+        frame = decoded.as_columns(dataset)
         prefixes: dict[bytes, VerdictPrefix] = {}
         offsets, taken_back = [], []
         for position in decoded.positions:
