@@ -10,7 +10,8 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
     yields a message a partition batch. The stock one yields a message a record, round-robin over topics; order inside a
     partition is the same.
 ``_wait_next_records``
-    looks again after 10 ms when back-pressure has paused every partition (stock: a whole second).
+    looks again after 10 ms while back-pressure holds partitions back. Stock waits a second when all of them are, and
+    else until one of the others has records, up to a second, though those that were held back may go on by then.
 ``_create_worker_consumer`` (of the consumer thread)
     asks the broker to hold a fetch for up to ``linger`` seconds until FETCH_MIN_BYTES are there (stock: every record is
     sent at once), so that a quiet stream costs broker and worker little; leaves out what a unit's transaction gave up
@@ -174,6 +175,8 @@ class MicroBatchConsumer(driver.Consumer):
         if not active:
             await self.sleep(_PAUSED_SLEEP)
             return {}, active
+        if self._buffered_partitions:
+            timeout = min(timeout, _PAUSED_SLEEP)
         return await self._getmany(active_partitions=active, timeout=timeout), active
 
     def ack(self, message: ConsumerMessage) -> bool:

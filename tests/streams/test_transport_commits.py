@@ -30,9 +30,12 @@ class Bench:
         self.fetched: dict[TP, list[Any]] = {}
         self.crashes: list[BaseException] = []
         self.committed: list[dict[TP, int]] = []
+        #: Partitions that were asked for, and how long at most.
+        self.waits: list[tuple[set[TP], float]] = []
 
     async def __aenter__(self) -> Bench:
         async def fetched(active_partitions: Any, timeout: float) -> Any:
+            self.waits.append((set(active_partitions), timeout))
             return self.fetched
 
         async def commit(offsets: Any) -> bool:
@@ -267,6 +270,19 @@ def test_a_fetch_that_a_rebalance_overtook_is_dropped() -> None:
                 found.append(tp)
                 bench.app.consumer_generation_id = 2
             assert found == [TP0]
+
+    asyncio.run(scene())
+
+
+def test_partitions_that_back_pressure_holds_back_are_looked_at_again_at_once() -> None:
+    async def scene() -> None:
+        async with Bench() as bench:
+            await bench.deliver()
+            bench.consumer.on_buffer_full(TP1)
+            await bench.deliver()
+            bench.consumer.on_buffer_drop(TP1)
+            await bench.deliver()
+            assert bench.waits == [({TP0, TP1}, 1.0), ({TP0}, 0.01), ({TP0, TP1}, 1.0)]
 
     asyncio.run(scene())
 

@@ -36,6 +36,8 @@ SOURCES: dict[str, tuple[Any, str]] = {
     "Consumer.__init__": (stock.Consumer.__init__, "cc42b42c3767"),
     "Consumer.getmany": (stock.Consumer.getmany, "c543fbb93926"),
     "Consumer._wait_next_records": (stock.Consumer._wait_next_records, "3478be15f5cd"),
+    "Consumer.on_buffer_full": (stock.Consumer.on_buffer_full, "4c0205ae5cfd"),
+    "Consumer.on_buffer_drop": (stock.Consumer.on_buffer_drop, "025c8c202874"),
     "Consumer.ack": (stock.Consumer.ack, "9517df1ee9b2"),
     "Consumer._new_offset": (stock.Consumer._new_offset, "3388508b5e1e"),
     "Consumer._add_gap": (stock.Consumer._add_gap, "97ce28512a27"),
