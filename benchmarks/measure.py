@@ -32,7 +32,10 @@ _LOG.addHandler(logging.NullHandler())
 
 #: Share of the accepted records whose arrival begins the span.
 WARM = 0.05
+#: Between two looks at the outputs; while much is missing, half the time that it should still take, for looking often
+#: takes CPU away from what is measured.
 _LOOK_SECONDS = 0.02
+_LONGEST_LOOK_SECONDS = 0.5
 #: Seconds; less CPU time than that cannot be told from none.
 _CLOCK_TICK = 0.01
 _PATIENCE = 90.0
@@ -207,12 +210,12 @@ class Observer:
     def watch(self, meter: CpuMeter, finished: Callable[[], bool] = lambda: True) -> Reading:
         """Return when all outputs are there and *finished*; raises BenchError when nothing moves."""
         out = self._outputs
-        self._until(lambda: self._new_accepted() >= out.want_accepted * WARM, "the first outputs")
+        self._until(lambda: out.want_accepted * WARM - self._new_accepted(), "the first outputs")
         foreign = ForeignMeter()
         seen, began, cpu = self._new_accepted(), time.perf_counter(), meter.seconds()
-        self._until(lambda: self._new_accepted() >= out.want_accepted, "all accepted records")
-        self._until(self._rest_there, "feedback, rejected and quarantined messages")
-        self._until(finished, "the stores")
+        self._until(lambda: out.want_accepted - self._new_accepted(), "all accepted records")
+        self._until(lambda: not self._rest_there(), "feedback, rejected and quarantined messages")
+        self._until(lambda: not finished(), "the stores")
         wall, used = time.perf_counter() - began, meter.seconds() - cpu
         share = 1 - seen / out.want_accepted
         return Reading(records=out.received * share, wall=wall, cpu=used, foreign=foreign.seconds())
@@ -238,14 +241,20 @@ class Observer:
             return False
         return not out.feedback or self._broker.total(out.feedback) - self._feedback >= out.want_feedback
 
-    def _until(self, done: Callable[[], bool], what: str) -> None:
+    def _until(self, missing: Callable[[], float], what: str) -> None:
+        """Return when nothing is missing any more."""
         deadline = time.monotonic() + _PATIENCE
         state = self._broker.total(self._outputs.accepted)
-        while not done():
+        began, first = time.monotonic(), missing()
+        left = first
+        while left > 0:
             self._alive()
-            if time.monotonic() > deadline:
-                now = self._broker.total(self._outputs.accepted)
-                if now == state:
+            now = time.monotonic()
+            if now > deadline:
+                total = self._broker.total(self._outputs.accepted)
+                if total == state:
                     raise BenchError(f"nothing has moved for {_PATIENCE:.0f} s while waiting for {what}")
-                state, deadline = now, time.monotonic() + _PATIENCE
-            time.sleep(_LOOK_SECONDS)
+                state, deadline = total, now + _PATIENCE
+            due = left * (now - began) / (first - left) if left < first else 0.0
+            time.sleep(min(max(due / 2, _LOOK_SECONDS), _LONGEST_LOOK_SECONDS))
+            left = missing()

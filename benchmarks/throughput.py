@@ -122,7 +122,8 @@ class Throughput:
     def _outputs(self, way: Way, corpus: Corpus) -> Outputs:
         places = self._broker.places
         expected = corpus.expected
-        accepted = places([dataset.accepted_topic for dataset in self._catalog])
+        reported = set(corpus.frame["dataset"].unique())
+        accepted = places([dataset.accepted_topic for dataset in self._catalog if dataset.code in reported])
         if way.writes == "accepted":
             return Outputs(accepted, [], [], expected.received, 0, 0, expected.received)
         return Outputs(
@@ -139,7 +140,7 @@ class Throughput:
         corpus = results.loads[way.load]
         outputs = self._outputs(way, corpus)
         reports = self._broker.places(self._report_topics(way.load))
-        starts = self._broker.ends([*outputs.accepted, *outputs.others])
+        starts = self._broker.ends(self._broker.places([*accepted_topics(), REJECTED_TOPIC, QUARANTINE_TOPIC]))
         with Workers(self._settings, self._children) as workers:
             stores = self._stores(way, corpus, number, starts)
             observer = Observer(self._broker, outputs, lambda: self._go_on(workers))
