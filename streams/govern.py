@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -14,7 +15,7 @@ import structlog
 from rules.state.definitions import Distribution, StateSource
 from streams.app import MicroBatchApp, batch_topic
 from streams.decoding import UnknownIdsError
-from streams.governing import Governor, Outcome, Prepared
+from streams.governing import Governor, Outcome, Prepared, ask_together
 from streams.learning import Refused, learn_and_decode
 from streams.outputs import OutputWriter
 from streams.shadow import ShadowTally
@@ -23,12 +24,12 @@ from streams.stateful import Answers
 
 #: Batches whose outputs may be on their way at once.
 _IN_FLIGHT = 32
-#: Records up to which the state is asked without a thread: for so few it answers sooner than one could be found.
-_AT_ONCE = 100
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-#: Batches that may wait before the state is asked about them, and before what it found is judged: while Redis works on
-#: one, the next is decoded and the one before is sent.
-_AHEAD = 1
+#: Records up to which a batch is prepared without a thread: it would be done before one could be found.
+_AT_ONCE = 200
+#: Records for which the state may still have to be asked when the next batch is prepared: while Redis works on a large
+#: batch the next is decoded and the one before is sent; of small ones all that a fetch has brought go together.
+_RECORDS_AHEAD = 5_000
 
 log = structlog.get_logger("govern")
 
@@ -36,6 +37,15 @@ log = structlog.get_logger("govern")
 def now_ms() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A batch on its way through the agent."""
+
+    event: Any
+    governor: Governor
+    prepared: Prepared
 
 
 class GovernAgent:
@@ -65,9 +75,10 @@ class GovernAgent:
         self._counts: dict[tuple[Distribution, date], Counter[int]] = {}
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._settling: set[asyncio.Task[None]] = set()
-        self._prepared: asyncio.Queue[tuple[Any, Governor, Prepared]] = asyncio.Queue(_AHEAD)
-        self._answered: asyncio.Queue[tuple[Any, Governor, Prepared, Answers]] = asyncio.Queue(_AHEAD)
-        self._ahead = 0
+        self._prepared: asyncio.Queue[_Held] = asyncio.Queue()
+        self._answered: asyncio.Queue[list[tuple[_Held, Answers]]] = asyncio.Queue(1)
+        self._records_ahead = 0
+        self._room = asyncio.Event()
         app.task(self._ask_forever)
         app.task(self._conclude_forever)
         app.agent(batch_topic(app, self._governors), name="govern")(self._run)
@@ -104,37 +115,43 @@ class GovernAgent:
                 self._slots.release()
                 return
             prepared = await self._prepare(governor, message.topic, message.partition, event.value)
-            if not self._ahead and (prepared.request is None or len(prepared.request) <= _AT_ONCE):
-                await self._conclude(event, governor, prepared, await self._ask(prepared))
-            else:
-                self._ahead += 1
-                await self._prepared.put((event, governor, prepared))
+            self._prepared.put_nowait(_Held(event, governor, prepared))
+        self._records_ahead += len(event.value)
+        if self._records_ahead > _RECORDS_AHEAD:
+            self._room.clear()
+            await self._room.wait()
 
     async def _ask_forever(self) -> None:
         """Ask the state about batches in the order in which they were prepared, while others are prepared or sent."""
         while not self._app.should_stop:
-            event, governor, prepared = await self._prepared.get()
+            held = [await self._prepared.get()]
+            while not self._prepared.empty():
+                held.append(self._prepared.get_nowait())
+            self._records_ahead = 0
+            self._room.set()
             try:
-                await self._answered.put((event, governor, prepared, await self._ask(prepared)))
+                answers = await self._ask([one.prepared for one in held])
             except Exception as error:
-                await self._give_up(event, error)
+                await self._give_up(held[0].event, error)
                 return
-            self._prepared.task_done()
+            await self._answered.put(list(zip(held, answers, strict=True)))
+            for _ in held:
+                self._prepared.task_done()
 
     async def _conclude_forever(self) -> None:
-        """Conclude batches in that order, while the state is asked about the next one."""
+        """Conclude batches in that order, while the state is asked about the next ones."""
         while not self._app.should_stop:
-            event, governor, prepared, answers = await self._answered.get()
-            try:
-                await self._conclude(event, governor, prepared, answers)
-            except Exception as error:
-                await self._give_up(event, error)
-                return
-            self._ahead -= 1
+            for held, answers in await self._answered.get():
+                try:
+                    await self._conclude(held, answers)
+                except Exception as error:
+                    await self._give_up(held.event, error)
+                    return
             self._answered.task_done()
 
-    async def _conclude(self, event: Any, governor: Governor, prepared: Prepared, answers: Answers) -> None:
-        outcome = governor.conclude(prepared, answers)
+    async def _conclude(self, held: _Held, answers: Answers) -> None:
+        event = held.event
+        outcome = held.governor.conclude(held.prepared, answers)
         for distribution, day, buckets in outcome.counts:
             self._counts.setdefault((distribution, day), Counter()).update(buckets)
         futures = await self._writer.write(outcome, event.value)
@@ -152,7 +169,7 @@ class GovernAgent:
             if governor is None:
                 return False
             prepared = await self._prepare(governor, topic, partition, messages, again=True)
-            outcome = governor.conclude(prepared, await self._ask(prepared))
+            outcome = governor.conclude(prepared, (await self._ask([prepared]))[0])
         for future in await self._writer.write(outcome, messages):
             await future
         return True
@@ -172,24 +189,30 @@ class GovernAgent:
         self, governor: Governor, topic: str, partition: int, messages: Any, *, again: bool = False
     ) -> Prepared:
         def attempt(refused: Refused) -> Prepared:
-            return governor.prepare(topic, partition, messages, self._clock(), refused, again=again)
+            prepared = governor.prepare(topic, partition, messages, self._clock(), refused, again=again)
+            if self._state is not None:
+                prepared.pack(self._state)
+            return prepared
 
+        def learning() -> Prepared:
+            return learn_and_decode(attempt, governor.codecs, governor.dataset)
+
+        if len(messages) > _AT_ONCE:
+            return await asyncio.to_thread(learning)
         try:
             return attempt({})
         except UnknownIdsError:
-            return await asyncio.to_thread(learn_and_decode, attempt, governor.codecs, governor.dataset)
+            return await asyncio.to_thread(learning)
 
-    async def _ask(self, prepared: Prepared) -> Answers:
+    async def _ask(self, batches: Sequence[Prepared]) -> list[Answers]:
         """Try until the state answers: an outage of it is lag, not loss."""
-        state, request = self._state, prepared.request
-        if state is None or request is None:
-            return Answers()
+        state = self._state
+        if state is None or all(batch.request is None for batch in batches):
+            return [Answers() for _ in batches]
         attempt = 0
         while True:
             try:
-                if len(request) <= _AT_ONCE:
-                    return prepared.ask(state)
-                return await asyncio.to_thread(prepared.ask, state)
+                return await asyncio.to_thread(ask_together, batches, state)
             except StateUnavailable as error:
                 if self._app.should_stop:
                     raise

@@ -1,6 +1,6 @@
 """The judgement of one partition batch: which records go on, which go back to their unit, which nobody can read.
 
-In three steps: :meth:`Governor.prepare` decodes and judges each record by itself, :meth:`Prepared.ask` asks the state
+In three steps: :meth:`Governor.prepare` decodes and judges each record by itself, :func:`ask_together` asks the state
 about those that are not rejected (the only step that talks to anybody), :meth:`Governor.conclude` puts both together.
 Sending and acknowledging are in ``streams.outputs`` and ``streams.govern``.
 """
@@ -17,7 +17,7 @@ import structlog
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import RuleSet, ShadowCount
-from rules.state.definitions import Distribution, StatePlan, StateSource
+from rules.state.definitions import Distribution, Packed, StatePlan, StateSource
 from schemas.assignments import Assignments
 from schemas.catalog import Dataset
 from schemas.units import Units
@@ -103,12 +103,32 @@ class Prepared:
     context: JudgeContext
     step: StateStep
     request: Request | None
+    #: The request as the state wants it.
+    packed: Packed = None
+
+    def pack(self, state: StateSource, *, write: bool = True) -> None:
+        """Make ready what *state* is asked; without *write* it learns nothing."""
+        if self.request is not None:
+            self.packed = state.pack(self.request.ask, write=write)
 
     def ask(self, state: StateSource, *, write: bool = True) -> Answers:
         """What the state finds. Blocking; raises what the state raises. Without *write* the state learns nothing."""
-        if self.request is None:
-            return Answers()
-        return self.step.ask(self.request, self.decoded, state, write=write)
+        self.pack(state, write=write)
+        return ask_together([self], state)[0]
+
+
+def ask_together(batches: Sequence[Prepared], state: StateSource) -> list[Answers]:
+    """What the state finds about each of *batches*, which are packed, asked one after the other in one round trip.
+
+    Blocking; raises what the state raises.
+    """
+    replies = iter(state.ask_all([batch.packed for batch in batches if batch.request is not None]))
+    answers: list[Answers] = []
+    for batch in batches:
+        request = batch.request
+        found = Answers() if request is None else batch.step.answers(request, batch.decoded, next(replies), state)
+        answers.append(found)
+    return answers
 
 
 class Governor:
@@ -248,7 +268,7 @@ class Governor:
                 yield row, violations
                 continue
             sent = _sent_on(messages[decoded.positions[row]], context.today)
-            record = decoded.records[row] if decoded.frame is None else decoded.frame.row(row, named=True)
+            (record,) = decoded.some([row])
             then = {violation.rule for violation in self._rules.judge_row(record, replace(context, today=sent))}
             yield row, tuple(one for one in violations if one.rule not in self._deadlines or one.rule in then)
 
@@ -383,11 +403,12 @@ def _split_key(key: bytes | None) -> tuple[str, str]:
 
 
 def _identities(decoded: Decoded, rows: list[int]) -> list[_Identity]:
-    """(unit, record id, version) of *rows*, all at once."""
+    """(unit, record id, version) of *rows*."""
     if decoded.frame is None:
         records = (decoded.records[row] for row in rows)
         return [(record["unit"], record["record_id"], record["version"]) for record in records]
-    return decoded.frame.select("unit", "record_id", "version")[rows].rows() if rows else []
+    units, ids, versions = (decoded.frame.get_column(name) for name in ("unit", "record_id", "version"))
+    return [(units[row], ids[row], versions[row]) for row in rows]
 
 
 def _ids_by_position(decoded: Decoded) -> Mapping[int, int] | int:

@@ -18,7 +18,7 @@ import structlog
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import DatasetRules, Found
-from rules.state.definitions import Distribution, Replies, StatePlan, StateSource, Texts
+from rules.state.definitions import Ask, Distribution, Replies, StatePlan, StateSource, Texts
 from rules.state.texts import TextMaker, buckets
 from schemas.verdict import Violation
 from streams.decoding import Decoded
@@ -33,11 +33,9 @@ _Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the state is asked about a batch: the text at place i is of row ``rows[i]``."""
+    """What the state is asked about a batch: text i is of row ``rows[i]``."""
 
-    topic: str
-    partition: int
-    texts: Texts
+    ask: Ask
     rows: Sequence[int]
     today: date
 
@@ -97,14 +95,11 @@ class StateStep:
             texts = self._maker.columns(frame, offsets, today)
             if len(rows) < len(offsets):
                 texts = texts[rows]
-        return Request(*place, texts, rows, today)
+        return Request(Ask(self.plan, *place, texts), rows, today)
 
-    def ask(self, request: Request, decoded: Decoded, state: StateSource, *, write: bool = True) -> Answers:
-        """Ask the state. Blocking; raises what it raises."""
+    def answers(self, request: Request, decoded: Decoded, replies: Replies, state: StateSource) -> Answers:
+        """What the state has found, by row. Blocking where a day's limits are new; raises what the state raises."""
         plan, rows = self.plan, request.rows
-        replies = Replies()
-        if plan.indexes or plan.questions:
-            replies = state.ask(plan, request.topic, request.partition, request.texts, write=write)
         answers = Answers(stale=frozenset(rows[place] for place in replies.stale))
         for place, found in replies.found.items():
             answers.found[rows[place]] = {plan.questions[number].name: what for number, what in found.items()}
@@ -137,9 +132,7 @@ class StateStep:
     ) -> Iterator[tuple[int, Mapping[str, Any], Mapping[str, Found]]]:
         """Row, record and what was found, for each row about which something was."""
         rows = sorted(answers.found.keys() - answers.stale)
-        records = (
-            [decoded.records[row] for row in rows] if decoded.frame is None else decoded.frame[rows].rows(named=True)
-        )
+        records = decoded.some(rows)
         for row, record in zip(rows, records, strict=True):
             yield row, record, answers.found[row]
 

@@ -147,6 +147,20 @@ Texts = pl.DataFrame | list[tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked about *texts*, whose rows came from that partition of a report topic."""
+
+    plan: StatePlan
+    topic: str
+    partition: int
+    texts: Texts
+
+
+#: An ask as the state wants it.
+Packed = Any
+
+
+@dataclass(frozen=True, slots=True)
 class Replies:
     """*found*: row -> number of the question -> what was found, only where a question is answered with a violation.
 
@@ -165,6 +179,14 @@ class StateSource(Protocol):
 
         The rows came from that partition of the report topic. Without *write* nothing is changed and nobody waits.
         """
+        ...
+
+    def pack(self, ask: Ask, *, write: bool = True) -> Packed:
+        """Make *ask* ready for :meth:`ask_all`: work that another thread may do, and that talks to nobody."""
+        ...
+
+    def ask_all(self, packed: Sequence[Packed]) -> list[Replies]:
+        """The same as :meth:`ask` of several batches, one after the other, in as few round trips as can be."""
         ...
 
     def limits(self, distributions: Sequence[Distribution], today: date) -> Mapping[Distribution, float]:

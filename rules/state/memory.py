@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from rules.state.definitions import CLEARED_BY, Distribution, Event, Question, Replies, StatePlan, Texts
+from rules.state.definitions import CLEARED_BY, Ask, Distribution, Event, Packed, Question, Replies, StatePlan, Texts
 from rules.state.texts import bucket_end
 
 #: Of those who hold a key, so many of the newest are asked for their value.
@@ -39,7 +39,8 @@ class MemoryState:
     _held: dict[tuple[str, str], _Held] = field(default_factory=dict)
     #: By index id, event and key.
     _waiting: dict[tuple[str, Event, str], _Waiting] = field(default_factory=lambda: defaultdict(dict))
-    #: By index id and key: who waits for the first holder though all is well, where it is only one message.
+    #: By index id and key that nobody holds: who waits for the first holder though all is well, where it is only one
+    #: message.
     _alone: dict[tuple[str, str], tuple[str, Place]] = field(default_factory=dict)
     _histograms: dict[tuple[str, date], Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     _came: int = 0
@@ -72,6 +73,14 @@ class MemoryState:
                 if write and key and question in plan.waiting:
                     self._wait(question, identity, key, (order, place), flagged=answer is not None)
         return Replies(found, frozenset(stale))
+
+    def pack(self, ask: Ask, *, write: bool = True) -> Packed:
+        """See ``StateSource``."""
+        return ask, write
+
+    def ask_all(self, packed: Sequence[Packed]) -> list[Replies]:
+        """See ``StateSource``."""
+        return [self.ask(one.plan, one.topic, one.partition, one.texts, write=write) for one, write in packed]
 
     def limits(self, distributions: Sequence[Distribution], today: date) -> Mapping[Distribution, float]:
         """See ``StateSource``."""
@@ -119,7 +128,8 @@ class MemoryState:
                 return
             # Not only what comes after the other record has to agree with it.
             event = "+"
-            if self._alone.setdefault((question.index.id, key), now) == now:
+            place = question.index.id, key
+            if not self._holders[place] and self._alone.setdefault(place, now) == now:
                 return
         waiting, who = self._waiting[question.index.id, event, key], (now[1][0], identity)
         # An older version, which nothing tells where the record is in no index, must not wait in place of a newer one.

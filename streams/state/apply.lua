@@ -1,7 +1,7 @@
 -- Tells the state of records and asks it about them, row by row in order, atomically.
 --
--- ARGV[1]: JSON, what the columns are:
---   epoch     what the state was called when the caller began: an error is returned when it is not any more
+-- ARGV[1]: what the state was called when the caller began: an error is returned when it is not any more
+-- ARGV[2]: JSON, what the columns are:
 --   write     true when the state is told; otherwise nothing is changed and nobody waits
 --   place     short name of the report topic and the partition that the rows came from
 --   topic     the short name alone
@@ -12,21 +12,21 @@
 --   questions [look-up, value column, mode, own, event]: own is true where the index is of the rows' dataset,
 --             event is what a row that was found something about waits for, "" for nothing
 --   Columns count from 1, 0 is a column that is empty in all rows; look-ups count from 1.
--- ARGV[2]: orders, 39 digits each: the greater one is current. They end in 2^63 - 1 less the offset.
--- ARGV[3], ARGV[4]: identities, as texts are given: lengths of 3 digits each, then all of them one after the other.
+-- ARGV[3]: orders, 39 digits each: the greater one is current. They end in 2^63 - 1 less the offset.
+-- ARGV[4], ARGV[5]: identities, as texts are given: lengths of two bytes each, then all of them one after the other.
 -- Then each column of keys, 32 characters each (32 spaces: none), then each column of values, as two arguments.
 --
 -- Returns, for each row and question about which something was found: row and question (from 0), how many texts were
 -- found, and these; for a row of a version that has been replaced: row, -1, 0. Nothing for all others.
 --
 -- z:g:<topic>:<identity>  the guard: order, then for each index in which the record is: id, key, 3 digits, value
--- z:i:<index>:<key>       who holds the key: <when it came>:<holder>, or * where it is, or was, more than one
+-- z:i:<index>:<key>       who holds the key: <when it came>:<holder>, or * where it is, or was, more than one. Where
+--                         nobody does: ~ <order> .. <place> of who waits for the first holder though all is well
+--                         (conflicts). Nearly every record does so, and this is as cheap as can be
 -- z:m:<index>:<key>       sorted set of holders by when they came, where it is more than one
 --                         holder = 3 digits, bytes of the identity .. identity .. value
 -- z:w:<index><event>:<key>  hash of topic .. identity -> order .. place of who waits for the event at this key
--- z:s:<index>:<key>       order .. place of who waits for the first holder though all is well (conflicts); a second one
---                         waits in z:w. Nearly every record has one, so that it is as cheap as can be
--- z:n:<index>:<kind>      somebody has waited: for + or - in z:w, or, for s, in z:s
+-- z:n:<index>:<event>     somebody has waited there
 -- z:q:<number>            such a hash when the event has come; z:woken: list of these, for due.lua
 -- z:came                  counter of arrivals
 -- z:epoch                 random name of this state, gone with it
@@ -34,10 +34,11 @@
 -- What single commands would look up row by row is read for all rows at once, kept in tables while the rows are worked
 -- through, and written back at the end: a command costs more here than all else that is done for a row.
 local sub, byte, call, format, insert = string.sub, string.byte, redis.call, string.format, table.insert
-local spec = cjson.decode(ARGV[1])
-if call('GET', 'z:epoch') ~= spec.epoch then return redis.error_reply('STATELOST what was told before is gone') end
+local find = string.find
+local spec = cjson.decode(ARGV[2])
+if call('GET', 'z:epoch') ~= ARGV[1] then return redis.error_reply('STATELOST what was told before is gone') end
 local write, place, topic = spec.write, spec.place, spec.topic
-local NONE, MANY, NEWEST = string.rep(' ', 32), '*', 8
+local NONE, MANY, WAITS, NEWEST = string.rep(' ', 32), '*', byte('~'), 8
 -- Arguments to one command, fewer than a Lua stack holds.
 local AT_ONCE = 2000
 
@@ -48,8 +49,9 @@ end
 
 local function texts(lengths, joined)
   local found, at = {}, 1
-  for row = 1, #lengths / 3 do
-    local length = number_at(lengths, row * 3 - 2)
+  for row = 1, #lengths / 2 do
+    local high, low = byte(lengths, row * 2 - 1, row * 2)
+    local length = high * 256 + low
     found[row] = sub(joined, at, at + length - 1)
     at = at + length
   end
@@ -71,12 +73,12 @@ local function in_portions(names, command, answered)
   end
 end
 
-local orders, identities = fixed(ARGV[2], 39), texts(ARGV[3], ARGV[4])
+local orders, identities = fixed(ARGV[3], 39), texts(ARGV[4], ARGV[5])
 local rows = #orders
 local keys, values = {}, {[0] = {}}
-for column = 1, spec.keys do keys[column] = fixed(ARGV[4 + column], 32) end
+for column = 1, spec.keys do keys[column] = fixed(ARGV[5 + column], 32) end
 for column = 1, spec.values do
-  local at = 3 + spec.keys + 2 * column
+  local at = 4 + spec.keys + 2 * column
   values[column] = texts(ARGV[at], ARGV[at + 1])
 end
 local sizes = {}
@@ -96,6 +98,11 @@ local function cached(name)
     cache[name] = text
   end
   return text
+end
+-- Who holds a key, false for nobody.
+local function held_by(name)
+  local text = cached(name)
+  return text and byte(text) ~= WAITS and text
 end
 local function change(name, text)
   cache[name] = text
@@ -131,24 +138,6 @@ for at, lookup in ipairs(spec.lookups) do
     end
   end
   held[at] = names
-end
-local function sole_name(index, key) return 'z:s:' .. index .. ':' .. key end
-local soles, waiters = {}, {}
-for number, question in ipairs(spec.questions) do
-  if write and question[3] == 'clear' and question[5] ~= '' then
-    local lookup, names = spec.lookups[question[1]], {}
-    local column, prefix = keys[lookup[2]], sole_name(lookup[1], '')
-    for row = 1, column and rows or 0 do
-      if column[row] ~= NONE then
-        local name = prefix .. column[row]
-        names[row] = name
-        count = count + 1
-        wanted[count] = name
-        waiters[row] = waiters[row] or orders[row] .. place
-      end
-    end
-    soles[number] = names
-  end
 end
 read(wanted)
 
@@ -195,18 +184,18 @@ end
 local quiet = {}
 local function waiting_name(index, event, key) return 'z:w:' .. index .. event .. ':' .. key end
 
--- Whether anybody has ever waited at an index: for + or - in z:w, or, for s, in z:s.
-local awaited = {['+'] = {}, ['-'] = {}, s = {}}
-local function awaited_name(index, kind) return 'z:n:' .. index .. ':' .. kind end
-local function is_awaited(index, kind)
-  local known_of = awaited[kind]
-  if known_of[index] == nil then known_of[index] = call('EXISTS', awaited_name(index, kind)) == 1 end
+-- Whether anybody has ever waited at an index in z:w.
+local awaited = {['+'] = {}, ['-'] = {}}
+local function awaited_name(index, event) return 'z:n:' .. index .. ':' .. event end
+local function is_awaited(index, event)
+  local known_of = awaited[event]
+  if known_of[index] == nil then known_of[index] = call('EXISTS', awaited_name(index, event)) == 1 end
   return known_of[index]
 end
-local function await(index, kind)
-  if is_awaited(index, kind) then return end
-  call('SET', awaited_name(index, kind), '1')
-  awaited[kind][index] = true
+local function await(index, event)
+  if is_awaited(index, event) then return end
+  call('SET', awaited_name(index, event), '1')
+  awaited[event][index] = true
 end
 
 local nows = {}
@@ -215,12 +204,9 @@ local function look_for_waiting()
   for row = 1, guarded and rows or 0 do nows[row] = now_of(row) end
   for at, index in ipairs(spec.indexes) do
     local id, column = ids[at], held[index[1]]
-    local hashes, soles = is_awaited(id, '+'), is_awaited(id, 's')
-    for row = 1, (hashes or soles) and rows or 0 do
+    for row = 1, is_awaited(id, '+') and rows or 0 do
       if column[row] and cache[guards[row]] ~= nows[row] then
-        local key = sub(column[row], -32)
-        if hashes then insert(names, waiting_name(id, '+', key)) end
-        if soles then insert(names, sole_name(id, key)) end
+        insert(names, waiting_name(id, '+', sub(column[row], -32)))
       end
     end
   end
@@ -242,15 +228,6 @@ local function woken(name)
 end
 
 local function wake(index, event, key)
-  if event == '+' and is_awaited(index, 's') then
-    local sole = sole_name(index, key)
-    local text = not quiet[sole] and cached(sole)
-    if text then
-      call('HSET', woken(), text, text)
-      change(sole, false)
-    end
-    quiet[sole] = true
-  end
   if is_awaited(index, event) then
     local name = waiting_name(index, event, key)
     if not quiet[name] and call('EXISTS', name) == 1 then woken(name) end
@@ -259,12 +236,12 @@ local function wake(index, event, key)
 end
 
 local function many(name) return 'z:m:' .. sub(name, 5) end
-local function holder(text) return sub(text, string.find(text, ':', 1, true) + 1) end
+local function holder(text) return sub(text, find(text, ':', 1, true) + 1) end
 local function identity_of(holder_text) return sub(holder_text, 4, 3 + number_at(holder_text, 1)) end
 local function value_of(holder_text) return sub(holder_text, 4 + number_at(holder_text, 1)) end
 
 local function leave(name, member)
-  local sole = cached(name)
+  local sole = held_by(name)
   if sole == MANY then
     call('ZREM', many(name), member)
     if call('EXISTS', many(name)) == 0 then change(name, false) end
@@ -276,14 +253,16 @@ end
 -- The row that has just come first to a key: nobody was there before it.
 local came_first = {}
 local function enter(name, member, row)
-  local sole = cached(name)
+  local sole = held_by(name)
   if not sole then
+    local waiter = cached(name)
+    if waiter then call('HSET', woken(), waiter, sub(waiter, 2)) end
     change(name, next_number() .. ':' .. member)
     came_first[name] = row
   else
     came_first[name] = nil
     if sole ~= MANY then
-      call('ZADD', many(name), sub(sole, 1, string.find(sole, ':', 1, true) - 1), holder(sole))
+      call('ZADD', many(name), sub(sole, 1, find(sole, ':', 1, true) - 1), holder(sole))
       change(name, MANY)
     end
     call('ZADD', many(name), next_number(), member)
@@ -292,13 +271,13 @@ end
 
 -- The same holder with another value keeps the moment at which it came.
 local function exchange(name, old, new)
-  local sole = cached(name)
+  local sole = held_by(name)
   local score = sole == MANY and call('ZSCORE', many(name), old)
   if score then
     call('ZREM', many(name), old)
     call('ZADD', many(name), score, new)
   elseif sole and sole ~= MANY and holder(sole) == old then
-    change(name, sub(sole, 1, string.find(sole, ':', 1, true)) .. new)
+    change(name, sub(sole, 1, find(sole, ':', 1, true)) .. new)
   else
     enter(name, new, nil)
   end
@@ -347,7 +326,7 @@ end
 function answer.agrees(name, sole, itself, said)
   if not sole then return end
   if sole ~= MANY then
-    local person = string.find(sole, ':', 1, true) + 1
+    local person = find(sole, ':', 1, true) + 1
     local value = sub(sole, person + 3 + number_at(sole, person))
     if value == said then return end
     return {value}
@@ -387,14 +366,13 @@ local function wait(index, event, key, row)
 end
 
 -- The first holder of a key may contradict what was reported before it came.
-local function wait_for_first(number, index, key, row)
-  local name, now = soles[number][row], waiters[row]
+local function wait_for_first(name, index, row)
   local text = cached(name)
-  if text == now then return end
-  if text then return wait(index, '+', key, row) end
-  change(name, now)
-  await(index, 's')
-  quiet[name] = nil
+  if not text then
+    change(name, '~' .. orders[row] .. place)
+  elseif byte(text) ~= WAITS or sub(text, 2) ~= orders[row] .. place then
+    wait(index, '+', sub(name, -32), row)
+  end
 end
 
 if write then look_for_waiting() end
@@ -416,19 +394,16 @@ for row = 1, rows do
       if name then
         local mode, event = question[3], question[5]
         local said, itself = values[question[2]][row] or '', question[4] and identities[row] or ''
-        local found = answer[mode](name, cached(name), itself, said, row)
+        local found = answer[mode](name, held_by(name), itself, said, row)
         if found then
           insert(reply, row - 1)
           insert(reply, number - 1)
           insert(reply, #found)
           for _, text in ipairs(found) do insert(reply, text) end
-        elseif mode == 'clear' and event ~= '' then
-          if write then wait_for_first(number, spec.lookups[question[1]][1], sub(name, -32), row) end
-          event = ''
-        else
-          event = ''
+        elseif write and mode == 'clear' and event ~= '' then
+          wait_for_first(name, spec.lookups[question[1]][1], row)
         end
-        if write and event ~= '' then wait(spec.lookups[question[1]][1], event, sub(name, -32), row) end
+        if found and write and event ~= '' then wait(spec.lookups[question[1]][1], event, sub(name, -32), row) end
       end
     end
   end

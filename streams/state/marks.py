@@ -14,7 +14,7 @@ from streams.state.errors import explained
 #: The set of indexes that are built, and everybody tells of what is accepted.
 _READY = "z:ready"
 #: Kinds of entries of an index; see ``apply.lua``.
-_KINDS = "imnsw"
+_KINDS = "imnw"
 _SCAN, _PORTION = 1000, 500
 #: Keys whose size is asked for, to know about all.
 _SAMPLE = 400

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import orjson
 import polars as pl
 import polars_hash  # noqa: F401 (adds Expr.chash)
@@ -21,6 +22,7 @@ from rules.state.texts import LONGEST
 #: Characters of a hashed key; as many spaces say that there is none.
 KEY_WIDTH = 32
 _NO_KEY = " " * KEY_WIDTH
+_LENGTH = np.dtype(">u2")
 _IDENTITY, _ORDER, _FIRST_PAIR = 0, 1, 3
 
 
@@ -62,15 +64,14 @@ class Packer:
         texts: Texts,
         size: int,
         *,
-        epoch: str,
         write: bool,
         wait: int,
     ) -> Iterator[tuple[int, tuple[bytes, ...]]]:
-        """For each *size* rows the number of the first one and the arguments."""
+        """For each *size* rows the number of the first one and the arguments, all but the epoch."""
         batch: _Batch = _Frame(texts, self._key) if isinstance(texts, pl.DataFrame) else _Rows(texts, self._key)
         spec, keys, values = _layout(plan, batch)
         topic = topic_code(place[0])
-        spec |= {"epoch": epoch, "write": write, "wait": wait, "topic": topic, "place": f"{topic}:{place[1]}"}
+        spec |= {"write": write, "wait": wait, "topic": topic, "place": f"{topic}:{place[1]}"}
         head = orjson.dumps(spec)
         for start in range(0, len(texts), size):
             arguments = [head, batch.plain(_ORDER, start, size), *batch.texts(_IDENTITY, start, size)]
@@ -147,8 +148,9 @@ class _Frame:
         longest: Any = lengths.max()
         if longest > LONGEST:
             raise _too_long(longest)
-        digits = lengths.slice(start, size).cast(pl.String).str.zfill(3)
-        return _joined(digits, 0, size), _joined(self._columns[column], start, size)
+        return lengths[start : start + size].to_numpy().astype(_LENGTH).tobytes(), _joined(
+            self._columns[column], start, size
+        )
 
     def keys(self, column: int, start: int, size: int) -> bytes:
         hashed = self._hashed.get(column)
@@ -190,7 +192,7 @@ class _Rows:
         longest = max(map(len, encoded))
         if longest > LONGEST:
             raise _too_long(longest)
-        return b"".join(b"%03d" % len(text) for text in encoded), b"".join(encoded)
+        return b"".join(len(text).to_bytes(2, "big") for text in encoded), b"".join(encoded)
 
     def keys(self, column: int, start: int, size: int) -> bytes:
         return b"".join(map(self._hash, self._columns[column][start : start + size]))

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from rules.state.definitions import Distribution, Replies, StatePlan, Texts
+from rules.state.definitions import Ask, Distribution, Packed, Replies, StatePlan, Texts
 from rules.state.memory import limit_of
 from schemas.connection import RedisConnection
 from schemas.redis_script import Script
@@ -50,24 +50,32 @@ class RedisState:
 
     def ask(self, plan: StatePlan, topic: str, partition: int, texts: Texts, *, write: bool = True) -> Replies:
         """See ``StateSource``. Raises StateUnavailable, StateLost or StateError."""
-        found: dict[int, dict[int, tuple[str, ...]]] = {}
-        stale: set[int] = set()
-        if not len(texts) or not (plan.indexes or plan.questions):
-            return Replies()
-        place, epoch = (topic, partition), self._epoch or self._begin()
-        packed = self._packer.pack(plan, place, texts, ROWS_A_CALL, epoch=epoch, write=write, wait=self._wait)
-        calls = list(packed)
+        return self.ask_all([self.pack(Ask(plan, topic, partition, texts), write=write)])[0]
+
+    def pack(self, ask: Ask, *, write: bool = True) -> Packed:
+        """See ``StateSource``."""
+        if not len(ask.texts) or not (ask.plan.indexes or ask.plan.questions):
+            return ()
+        place = (ask.topic, ask.partition)
+        return tuple(self._packer.pack(ask.plan, place, ask.texts, ROWS_A_CALL, write=write, wait=self._wait))
+
+    def ask_all(self, packed: Sequence[Packed]) -> list[Replies]:
+        """See ``StateSource``. Raises what :meth:`ask` raises."""
+        calls = [(number, start, arguments) for number, one in enumerate(packed) for start, arguments in one]
+        found: list[dict[int, dict[int, tuple[str, ...]]]] = [{} for _ in packed]
+        stale: list[set[int]] = [set() for _ in packed]
+        epoch = (self._epoch or self._begin()) if calls else ""
         for at in range(0, len(calls), _CALLS_A_ROUND):
             sent = calls[at : at + _CALLS_A_ROUND]
             with explained("state"):
-                answers = self._apply.call([arguments for _, arguments in sent])
-            for (start, _), answer in zip(sent, answers, strict=True):
+                answers = self._apply.call([(epoch, *arguments) for _, _, arguments in sent])
+            for (number, start, _), answer in zip(sent, answers, strict=True):
                 for row, question, texts_found in _entries(answer):
                     if question < 0:
-                        stale.add(start + row)
+                        stale[number].add(start + row)
                     else:
-                        found.setdefault(start + row, {})[question] = texts_found
-        return Replies(found, frozenset(stale))
+                        found[number].setdefault(start + row, {})[question] = texts_found
+        return [Replies(one, frozenset(gone)) for one, gone in zip(found, stale, strict=True)]
 
     def limits(self, distributions: Sequence[Distribution], today: date) -> Mapping[Distribution, float]:
         """See ``StateSource``: the first worker that asks fixes the day's limit for all."""

@@ -122,11 +122,7 @@ def test_a_frame_and_tuples_are_packed_into_the_same_bytes(calls: list[Call], si
     for call in calls:
         rows = [told.row for told in call.told]
         packed = [
-            list(
-                packer.pack(
-                    plans("")[call.plan], ("t", 1), as_texts(rows, frame=frame), size, epoch="", write=True, wait=9
-                )
-            )
+            list(packer.pack(plans("")[call.plan], ("t", 1), as_texts(rows, frame=frame), size, write=True, wait=9))
             for frame in (True, False)
         ]
         assert packed[0] == packed[1]
