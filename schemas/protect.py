@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from schemas.catalog import Dataset, DatasetField, PiiClass
+from schemas.distinct import by_distinct
 
 #: Classes that stores hold in clear: names of legal representatives are public by regulation.
 UNMASKED: frozenset[PiiClass] = frozenset({"none", "name"})
@@ -65,26 +67,23 @@ def protect(frame: pl.DataFrame, dataset: Dataset, secret: bytes) -> pl.DataFram
     if spec.registration_number:
         candidates.append(REGISTRATION_PREFIX + _filled(spec.registration_number))
     if spec.id_number:
-        hashed = _by_distinct(frame[spec.id_number], lambda number: person_key(number, secret))
+        hashed = by_distinct(
+            frame[spec.id_number], lambda number: person_key(number, secret) if number.strip() else None
+        )
         candidates.append(pl.lit(hashed))
     subject = pl.coalesce(*candidates, pl.lit("")).alias("subject")
     masked = [
-        _by_distinct(frame[field.name], lambda value, pii=field.pii: mask(value, pii)).alias(field.name)
+        by_distinct(frame[field.name], partial(_masked, pii=field.pii))
         for field in dataset.business_fields
         if stored_masked(field)
     ]
     return frame.with_columns(subject, *masked)
 
 
+def _masked(value: str, pii: PiiClass) -> str | None:
+    return mask(value, pii) if value.strip() else None
+
+
 def _filled(name: str) -> pl.Expr:
     text = pl.col(name).str.strip_chars(_BLANKS)
     return pl.when(text != "").then(text)
-
-
-def _by_distinct(series: pl.Series, convert: Any) -> pl.Series:
-    """*convert* applied once to each distinct value that is not null or blank; blanks become null."""
-    if series.null_count() == series.len():
-        return series
-    distinct = series.drop_nulls().unique()
-    replacement = [convert(value) if value.strip() else None for value in distinct]
-    return series.replace_strict(distinct, pl.Series(replacement, dtype=pl.String()), default=None)

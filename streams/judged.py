@@ -11,6 +11,7 @@ import structlog
 
 from schemas.batch import VERDICT_COLUMNS, GovernedBatch
 from schemas.catalog import Catalog, Dataset
+from schemas.distinct import by_distinct
 from schemas.protect import protect
 from schemas.topics import DETAIL_HEADER, QUARANTINE_TOPIC, REASON_HEADER, REJECTED_TOPIC, VIOLATIONS_HEADER
 from schemas.units import Units
@@ -114,9 +115,7 @@ class JudgedReader:
         ).select(VERDICT_COLUMNS.names())
 
     def _city(self, units: pl.Series) -> pl.Series:
-        distinct = units.unique()
-        cities = pl.Series([self._cities.get(unit, "") for unit in distinct], dtype=pl.String)
-        return units.replace_strict(distinct, cities, default="").alias("city")
+        return by_distinct(units, lambda unit: self._cities.get(unit, "")).alias("city")
 
     def _frame(self, rows: Iterable[Mapping[str, Any] | None]) -> pl.DataFrame:
         return pl.DataFrame(
