@@ -55,7 +55,7 @@ class SinkKind:
 
     create: Callable[[SinkConfig], Sink]
     wants_all_verdicts: bool = False
-    hold: float = 0.18
+    hold: float = 0.12
     gather: float = 0.0
 
 

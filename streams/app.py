@@ -27,7 +27,9 @@ class Tuning:
     session_timeout: float = 6.0
     heartbeat_interval: float = 1.0
     commit_interval: float = 1.0
+    #: The broker holds a fetch for so long, or until there are so many bytes.
     linger: float = 0.02
+    fetch_min_bytes: int = 65_536
     stall_timeout: float = 60.0
     max_partition_fetch_bytes: int = 4 * 1024 * 1024
     max_poll_records: int = 5000
@@ -91,6 +93,7 @@ class MicroBatchApp(faust.App):
         consumer = super()._new_consumer()
         assert isinstance(consumer, MicroBatchConsumer)
         consumer.linger = self.zhida_tuning.linger
+        consumer.fetch_min_bytes = self.zhida_tuning.fetch_min_bytes
         consumer.stall_timeout = self.zhida_tuning.stall_timeout
         return consumer
 

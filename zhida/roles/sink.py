@@ -19,6 +19,10 @@ from zhida.roles import Role, RoleContext
 from zhida.roles.govern import client_id, tuning_of
 from zhida.settings import Settings
 
+#: What is not much more work than a few records is waited for: at some hundred records a second a fetch is held for the
+#: whole time that the sink allows, so that it writes seldom.
+_FETCH_MIN_BYTES = 1_048_576
+
 
 def sink_config(settings: Settings) -> SinkConfig:
     """What sinks are made from."""
@@ -49,7 +53,7 @@ def sink_role(name: str) -> Role:
             await agent.use(reader_for(in_force), sink_topics(name, in_force.release.catalog))
 
         in_force, reader = await following.begin(f"sink-{name}", client, begin)
-        tuning = replace(tuning_of(settings), linger=kind.hold)
+        tuning = replace(tuning_of(settings), linger=kind.hold, fetch_min_bytes=_FETCH_MIN_BYTES)
         app = build_app(sink_group(name), settings.kafka(), tuning, client_id=client)
         agent = SinkAgent(app, sink, reader, sink_topics(name, in_force.release.catalog), linger=kind.gather)
         follow = asyncio.create_task(following.follow(f"sink-{name}", client, in_force, use))
