@@ -25,7 +25,7 @@ from streams.stateful import Answers
 #: Batches whose outputs may be on their way at once.
 _IN_FLIGHT = 32
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-#: Records up to which a batch is prepared without a thread: it would be done before one could be found.
+#: Records up to which no thread is taken: what is to be done would be done before one could be found.
 _AT_ONCE = 200
 #: Records for which the state may still have to be asked when the next batch is prepared: while Redis works on a large
 #: batch the next is decoded and the one before is sent; of small ones all that a fetch has brought go together.
@@ -124,11 +124,7 @@ class GovernAgent:
     async def _ask_forever(self) -> None:
         """Ask the state about batches in the order in which they were prepared, while others are prepared or sent."""
         while not self._app.should_stop:
-            held = [await self._prepared.get()]
-            while not self._prepared.empty():
-                held.append(self._prepared.get_nowait())
-            self._records_ahead = 0
-            self._room.set()
+            held = await self._gathered()
             try:
                 answers = await self._ask([one.prepared for one in held])
             except Exception as error:
@@ -137,6 +133,19 @@ class GovernAgent:
             await self._answered.put(list(zip(held, answers, strict=True)))
             for _ in held:
                 self._prepared.task_done()
+
+    async def _gathered(self) -> list[_Held]:
+        """All batches that are prepared, as soon as the loop has gone round without another one."""
+        held = [await self._prepared.get()]
+        while True:
+            await asyncio.sleep(0)
+            if self._prepared.empty():
+                break
+            while not self._prepared.empty():
+                held.append(self._prepared.get_nowait())
+        self._records_ahead = 0
+        self._room.set()
+        return held
 
     async def _conclude_forever(self) -> None:
         """Conclude batches in that order, while the state is asked about the next ones."""
@@ -212,6 +221,8 @@ class GovernAgent:
         attempt = 0
         while True:
             try:
+                if sum(len(batch.messages) for batch in batches) <= _AT_ONCE:
+                    return ask_together(batches, state)
                 return await asyncio.to_thread(ask_together, batches, state)
             except StateUnavailable as error:
                 if self._app.should_stop:

@@ -13,10 +13,13 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
     looks again after 10 ms while back-pressure holds partitions back. Stock waits a second when all of them are, and
     else until one of the others has records, up to a second, though those that were held back may go on by then.
 ``_create_worker_consumer`` (of the consumer thread)
-    asks the broker to hold a fetch for up to ``linger`` seconds until FETCH_MIN_BYTES are there (stock: every record is
-    sent at once), so that a quiet stream costs broker and worker little; leaves out what a unit's transaction gave up
-    again; has aiokafka read header names that are not UTF-8 (``streams.lenient``); and shares partitions in a way that
-    bears members whose topics differ (``streams.sharing``).
+    asks the broker to hold a fetch for up to ``linger`` seconds until ``fetch_min_bytes`` are there (stock: every
+    record is sent at once), so that a quiet stream costs broker and worker little; leaves out what a unit's transaction
+    gave up again; has aiokafka read header names that are not UTF-8 (``streams.lenient``); and shares partitions in a
+    way that bears members whose topics differ (``streams.sharing``).
+``wait_first``
+    hands a message over without a task where that does not have to wait. Stock makes four tasks a message, and lets
+    agents begin with the first batch of a fetch before they are given the second.
 ``ack``, ``_new_offset``, ``_filter_tps_with_pending_acks``, ``_add_gap``
     commits follow the messages themselves: the end of the longest prefix of delivered batches that are acknowledged.
     Stock bookkeeping counts offsets one by one, takes the inside of a batch for a gap and falls behind for ever.
@@ -42,7 +45,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Generator, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -52,13 +55,12 @@ from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode.services import WaitResults
 from mode.utils.futures import notify
 
 from streams import lenient, sharing
 
 _PAUSED_SLEEP = 0.01
-#: Bytes that end a held fetch before its time.
-FETCH_MIN_BYTES = 65_536
 
 
 class StalledPartitionError(Exception):
@@ -73,7 +75,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         linger = self.consumer.linger
         if linger:
-            consumer._fetch_min_bytes = FETCH_MIN_BYTES
+            consumer._fetch_min_bytes = self.consumer.fetch_min_bytes
             consumer._fetch_max_wait_ms = max(1, int(linger * 1000))
         # Read when the consumer starts. The embedded broker does not say which transactions were given up.
         consumer._isolation_level = "read_committed"
@@ -111,11 +113,35 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         return found
 
 
+class _Begun:
+    """The rest of a coroutine that has been begun and waits for *future*."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], future: Any) -> None:
+        self._coroutine = coroutine
+        self._future = future
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Go on where it stopped."""
+        future = self._future
+        while True:
+            try:
+                try:
+                    sent = yield future
+                except BaseException as error:
+                    future = self._coroutine.throw(error)
+                else:
+                    future = self._coroutine.send(sent)
+            except StopIteration as end:
+                return end.value
+
+
 class MicroBatchConsumer(driver.Consumer):
     """Faust's aiokafka consumer, a partition batch at a time."""
 
     #: Seconds that the broker may hold a fetch to gather more records.
     linger: float = 0.0
+    #: Bytes that end a held fetch before its time.
+    fetch_min_bytes: int = 1
     #: Seconds without progress after which a partition with lag counts as stalled.
     stall_timeout: float = 60.0
 
@@ -178,6 +204,21 @@ class MicroBatchConsumer(driver.Consumer):
         if self._buffered_partitions:
             timeout = min(timeout, _PAUSED_SLEEP)
         return await self._getmany(active_partitions=active, timeout=timeout), active
+
+    async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:
+        """Begin with the first of *coros* at once; only where it has to wait, wait for whichever ends first."""
+        first, *others = coros
+        if not asyncio.iscoroutine(first):
+            return await super().wait_first(*coros, timeout=timeout)
+        try:
+            future = first.send(None)
+        except BaseException as error:
+            for other in others:
+                other.close()
+            if not isinstance(error, StopIteration):
+                raise
+            return WaitResults([first], [error.value], False)
+        return await super().wait_first(_Begun(first, future), *others, timeout=timeout)
 
     def ack(self, message: ConsumerMessage) -> bool:
         """Mark a batch as done; its records are released at once."""

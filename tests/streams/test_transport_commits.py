@@ -287,6 +287,70 @@ def test_partitions_that_back_pressure_holds_back_are_looked_at_again_at_once() 
     asyncio.run(scene())
 
 
+def test_a_message_is_handed_over_at_once_where_nothing_holds_it_up() -> None:
+    async def scene() -> None:
+        async with Bench() as bench:
+            tasks = len(asyncio.all_tasks())
+            handed: list[int] = []
+
+            async def hand_over(number: int) -> int:
+                handed.append(number)
+                return number
+
+            found = bench.consumer.wait_first(hand_over(1), bench.consumer.suspend_flow.wait())
+            with pytest.raises(StopIteration) as end:
+                found.send(None)
+            assert (end.value.value.results, handed) == ([1], [1])
+            assert len(asyncio.all_tasks()) == tasks
+
+    asyncio.run(scene())
+
+
+def test_a_message_that_has_to_wait_is_handed_over_when_it_may_or_given_up_when_the_flow_stops() -> None:
+    async def scene() -> None:
+        async with Bench() as bench:
+            may = asyncio.Event()
+            steps: list[str] = []
+
+            async def hand_over() -> str:
+                steps.append("begun")
+                try:
+                    await may.wait()
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    steps.append("given up")
+                    raise
+                steps.append("handed over")
+                return "done"
+
+            asyncio.get_running_loop().call_later(0.01, may.set)
+            found = await bench.consumer.wait_first(hand_over(), bench.consumer.suspend_flow.wait())
+            assert (found.results, steps) == (["done"], ["begun", "handed over"])
+            may.clear()
+            asyncio.get_running_loop().call_later(0.01, bench.consumer.suspend_flow.set)
+            await bench.consumer.wait_first(hand_over(), bench.consumer.suspend_flow.wait())
+            await asyncio.sleep(0)
+            assert steps[2:] == ["begun", "given up"]
+
+    asyncio.run(scene())
+
+
+def test_what_goes_wrong_with_a_message_is_raised_before_and_after_it_had_to_wait() -> None:
+    async def scene() -> None:
+        async with Bench() as bench:
+            for pause in (False, True):
+
+                async def fail(pause: bool = pause) -> None:
+                    if pause:
+                        await asyncio.sleep(0)
+                    raise ValueError("no")
+
+                with pytest.raises(ValueError, match="no"):
+                    await bench.consumer.wait_first(fail(), bench.consumer.suspend_flow.wait())
+
+    asyncio.run(scene())
+
+
 # -- stalls ---------------------------------------------------------------------------------------------------------
 
 

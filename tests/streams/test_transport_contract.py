@@ -23,6 +23,7 @@ from faust.transport import consumer as stock
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.services import Service
 from mode.utils.queues import FlowControlEvent
 
 from schemas.connection import KafkaConnection
@@ -38,6 +39,7 @@ SOURCES: dict[str, tuple[Any, str]] = {
     "Consumer._wait_next_records": (stock.Consumer._wait_next_records, "3478be15f5cd"),
     "Consumer.on_buffer_full": (stock.Consumer.on_buffer_full, "4c0205ae5cfd"),
     "Consumer.on_buffer_drop": (stock.Consumer.on_buffer_drop, "025c8c202874"),
+    "Service.wait_first": (Service.wait_first, "efd7a39653f4"),
     "Consumer.ack": (stock.Consumer.ack, "9517df1ee9b2"),
     "Consumer._new_offset": (stock.Consumer._new_offset, "3388508b5e1e"),
     "Consumer._add_gap": (stock.Consumer._add_gap, "97ce28512a27"),
