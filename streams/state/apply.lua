@@ -19,28 +19,31 @@
 -- Returns, for each row and question about which something was found: row and question (from 0), how many texts were
 -- found, and these; for a row of a version that has been replaced: row, -1, 0. Nothing for all others.
 --
--- z:g:<topic>:<identity>  the guard: order, then for each index in which the record is: id, key, 3 digits, value
--- z:i:<index>:<key>       who holds the key: <when it came>:<holder>, or * where it is, or was, more than one. Where
---                         nobody does: ~ <order> .. <place> of who waits for the first holder though all is well
---                         (conflicts). Nearly every record does so, and this is as cheap as can be
+-- z:g:<topic>    hash, the guards by identity: order, then for each index in which the record is: id, key, 3 digits, value
+-- z:i:<index>    hash, by key who holds it: <when it came>:<holder>, or * where it is, or was, more than one. Where
+--                nobody does: ~ <order> .. <place> of who waits for the first holder though all is well (conflicts).
+--                Nearly every record does so, and this is as cheap as can be
 -- z:m:<index>:<key>       sorted set of holders by when they came, where it is more than one
 --                         holder = 3 digits, bytes of the identity .. identity .. value
 -- z:w:<index><event>:<key>  hash of topic .. identity -> order .. place of who waits for the event at this key
 -- z:n:<index>:<event>     somebody has waited there
 -- z:q:<number>            such a hash when the event has come; z:woken: list of these, for due.lua
+-- z:hashes                the names of z:g and z:i that there are
 -- z:came                  counter of arrivals
 -- z:epoch                 random name of this state, gone with it
 --
 -- What single commands would look up row by row is read for all rows at once, kept in tables while the rows are worked
--- through, and written back at the end: a command costs more here than all else that is done for a row.
+-- through, and written back at the end: a command costs more here than all else that is done for a row. Fields of a few
+-- large hashes cost half of what as many names would.
 local sub, byte, call, format, insert = string.sub, string.byte, redis.call, string.format, table.insert
 local find = string.find
-local spec = cjson.decode(ARGV[2])
 if call('GET', 'z:epoch') ~= ARGV[1] then return redis.error_reply('STATELOST what was told before is gone') end
+local spec = cjson.decode(ARGV[2])
 local write, place, topic = spec.write, spec.place, spec.topic
 local NONE, MANY, WAITS, NEWEST = string.rep(' ', 32), '*', byte('~'), 8
 -- Arguments to one command, fewer than a Lua stack holds.
 local AT_ONCE = 2000
+local NOTHING = {}
 
 local function number_at(text, at)
   local a, b, c = byte(text, at, at + 2)
@@ -58,97 +61,118 @@ local function texts(lengths, joined)
   return found
 end
 
-local function fixed(column, width)
-  local found = {}
-  for row = 1, #column / width do found[row] = sub(column, (row - 1) * width + 1, row * width) end
+local function fixed(column, width, none)
+  local found, row = {}, 0
+  for at = 1, #column, width do
+    local text = sub(column, at, at + width - 1)
+    row = row + 1
+    found[row] = text ~= none and text
+  end
   return found
 end
 
--- Runs a command on names, portion by portion, and hands each portion's answer on.
-local function in_portions(names, command, answered)
-  for from = 1, #names, AT_ONCE do
-    local to = math.min(from + AT_ONCE - 1, #names)
-    local answer = call(command, unpack(names, from, to))
-    if answered then answered(answer, from, to) end
+-- Runs a command on a name and arguments, portion by portion, and hands each portion's answer on.
+local function in_portions(command, name, arguments, answered)
+  for from = 1, #arguments, AT_ONCE do
+    local answer = call(command, name, unpack(arguments, from, math.min(from + AT_ONCE - 1, #arguments)))
+    if answered then answered(answer, from) end
   end
 end
 
 local orders, identities = fixed(ARGV[3], 39), texts(ARGV[4], ARGV[5])
 local rows = #orders
-local keys, values = {}, {[0] = {}}
-for column = 1, spec.keys do keys[column] = fixed(ARGV[5 + column], 32) end
+-- A column of keys holds false where a row has none.
+local keys, values = {[0] = NOTHING}, {[0] = NOTHING}
+for column = 1, spec.keys do keys[column] = fixed(ARGV[5 + column], 32, NONE) end
 for column = 1, spec.values do
   local at = 4 + spec.keys + 2 * column
   values[column] = texts(ARGV[at], ARGV[at + 1])
 end
-local sizes = {}
-for row = 1, rows do sizes[row] = format('%03d', #identities[row]) end
 
--- Guards and sole holders by name: text, or false for none. What changes is named in changed.
-local cache, changed, changes = {}, {}, 0
-local function read(names)
-  in_portions(names, 'MGET', function(answer, from)
-    for at = 1, #answer do cache[names[from + at - 1]] = answer[at] end
-  end)
+-- A hash, with what of it was read (text, or false for none) and which fields change.
+local hashes, hash_of = {}, {}
+local function hash(prefix, id)
+  local name = prefix .. id
+  local one = hash_of[name]
+  if not one then
+    one = {name = name, id = id, cache = {}, wanted = {}, changed = {}, changes = 0, came_first = {}}
+    hash_of[name] = one
+    insert(hashes, one)
+  end
+  return one
 end
-local function cached(name)
-  local text = cache[name]
+local function want(one, fields)
+  local cache, wanted, count = one.cache, one.wanted, #one.wanted
+  for row = 1, #fields do
+    local field = fields[row]
+    if field and cache[field] == nil then
+      cache[field] = false
+      count = count + 1
+      wanted[count] = field
+    end
+  end
+end
+local function cached(one, field)
+  local text = one.cache[field]
   if text == nil then
-    text = call('GET', name)
-    cache[name] = text
+    text = call('HGET', one.name, field)
+    one.cache[field] = text
   end
   return text
 end
+local function change(one, field, text)
+  one.cache[field] = text
+  local changes = one.changes + 1
+  one.changes = changes
+  one.changed[changes] = field
+end
 -- Who holds a key, false for nobody.
-local function held_by(name)
-  local text = cached(name)
+local function held_by(index, key)
+  local text = cached(index, key)
   return text and byte(text) ~= WAITS and text
 end
-local function change(name, text)
-  cache[name] = text
-  changes = changes + 1
-  changed[changes] = name
+
+local guarded = #spec.indexes > 0
+local guards = hash('z:g:', topic)
+if guarded then want(guards, identities) end
+local looked_up = {}
+for at, lookup in ipairs(spec.lookups) do
+  local index = hash('z:i:', lookup[1])
+  looked_up[at] = {index, keys[lookup[2]]}
+  want(index, keys[lookup[2]])
+end
+for _, one in ipairs(hashes) do
+  local cache, wanted = one.cache, one.wanted
+  in_portions('HMGET', one.name, wanted, function(answer, from)
+    for at = 1, #answer do cache[wanted[from + at - 1]] = answer[at] end
+  end)
 end
 
-local wanted, count = {}, 0
-local guards, held, guarded = {}, {}, #spec.indexes > 0
-for row = 1, guarded and rows or 0 do
-  local name = 'z:g:' .. topic .. ':' .. identities[row]
-  guards[row] = name
-  wanted[row] = name
-  count = row
-end
-local ids, known = {}, {}
+-- What is told: hash, keys and values of each index.
+local told, known = {}, {}
 for at, index in ipairs(spec.indexes) do
-  ids[at] = spec.lookups[index[1]][1]
-  known[ids[at]] = true
+  local where = looked_up[index[1]]
+  told[at] = {where[1], where[2], values[index[2]]}
+  known[where[1].id] = true
 end
-for at, lookup in ipairs(spec.lookups) do
-  local prefix, names, column = 'z:i:' .. lookup[1] .. ':', {}, keys[lookup[2]]
-  for row = 1, column and rows or 0 do
-    local key = column[row]
-    if key ~= NONE then
-      local name = prefix .. key
-      names[row] = name
-      if cache[name] == nil then
-        cache[name] = false
-        count = count + 1
-        wanted[count] = name
-      end
-    end
-  end
-  held[at] = names
+
+local digits = {}
+local function length_of(text)
+  local length = #text
+  local found = digits[length] or format('%03d', length)
+  digits[length] = found
+  return found
 end
-read(wanted)
 
 -- What the guard of a row has to say now.
 local function now_of(row)
   local now = orders[row]
-  for at, index in ipairs(spec.indexes) do
-    local name = held[index[1]][row]
-    if name then
-      local said = values[index[2]][row] or ''
-      now = now .. ids[at] .. sub(name, -32) .. format('%03d', #said) .. said
+  for at = 1, #told do
+    local one = told[at]
+    local key = one[2][row]
+    if key then
+      local said = one[3][row] or ''
+      now = now .. one[1].id .. key .. length_of(said) .. said
     end
   end
   return now
@@ -182,11 +206,11 @@ end
 
 -- Names at which nobody waits, by what was read for all rows; names that are not in it have to be looked up.
 local quiet = {}
-local function waiting_name(index, event, key) return 'z:w:' .. index .. event .. ':' .. key end
+local function waiting_name(index, event, key) return 'z:w:' .. index.id .. event .. ':' .. key end
 
 -- Whether anybody has ever waited at an index in z:w.
 local awaited = {['+'] = {}, ['-'] = {}}
-local function awaited_name(index, event) return 'z:n:' .. index .. ':' .. event end
+local function awaited_name(index, event) return 'z:n:' .. index.id .. ':' .. event end
 local function is_awaited(index, event)
   local known_of = awaited[event]
   if known_of[index] == nil then known_of[index] = call('EXISTS', awaited_name(index, event)) == 1 end
@@ -202,19 +226,20 @@ local nows = {}
 local function look_for_waiting()
   local names = {}
   for row = 1, guarded and rows or 0 do nows[row] = now_of(row) end
-  for at, index in ipairs(spec.indexes) do
-    local id, column = ids[at], held[index[1]]
-    for row = 1, is_awaited(id, '+') and rows or 0 do
-      if column[row] and cache[guards[row]] ~= nows[row] then
-        insert(names, waiting_name(id, '+', sub(column[row], -32)))
+  for _, one in ipairs(told) do
+    local index, column = one[1], one[2]
+    for row = 1, is_awaited(index, '+') and #column or 0 do
+      if column[row] and guards.cache[identities[row]] ~= nows[row] then
+        insert(names, waiting_name(index, '+', column[row]))
       end
     end
   end
-  in_portions(names, 'EXISTS', function(count, from, to)
-    if count == 0 then
+  for from = 1, #names, AT_ONCE do
+    local to = math.min(from + AT_ONCE - 1, #names)
+    if call('EXISTS', unpack(names, from, to)) == 0 then
       for at = from, to do quiet[names[at]] = true end
     end
-  end)
+  end
 end
 
 local function woken(name)
@@ -235,77 +260,74 @@ local function wake(index, event, key)
   end
 end
 
-local function many(name) return 'z:m:' .. sub(name, 5) end
+local function many(index, key) return 'z:m:' .. index.id .. ':' .. key end
 local function holder(text) return sub(text, find(text, ':', 1, true) + 1) end
 local function identity_of(holder_text) return sub(holder_text, 4, 3 + number_at(holder_text, 1)) end
 local function value_of(holder_text) return sub(holder_text, 4 + number_at(holder_text, 1)) end
 
-local function leave(name, member)
-  local sole = held_by(name)
+local function leave(index, key, member)
+  local sole = held_by(index, key)
   if sole == MANY then
-    call('ZREM', many(name), member)
-    if call('EXISTS', many(name)) == 0 then change(name, false) end
+    call('ZREM', many(index, key), member)
+    if call('EXISTS', many(index, key)) == 0 then change(index, key, false) end
   elseif sole and holder(sole) == member then
-    change(name, false)
+    change(index, key, false)
   end
 end
 
--- The row that has just come first to a key: nobody was there before it.
-local came_first = {}
-local function enter(name, member, row)
-  local sole = held_by(name)
+-- Of a key to which nobody came before: the row that has just come first.
+local function enter(index, key, member, row)
+  local sole = held_by(index, key)
   if not sole then
-    local waiter = cached(name)
+    local waiter = cached(index, key)
     if waiter then call('HSET', woken(), waiter, sub(waiter, 2)) end
-    change(name, next_number() .. ':' .. member)
-    came_first[name] = row
+    change(index, key, next_number() .. ':' .. member)
+    index.came_first[key] = row
   else
-    came_first[name] = nil
+    index.came_first[key] = nil
     if sole ~= MANY then
-      call('ZADD', many(name), sub(sole, 1, find(sole, ':', 1, true) - 1), holder(sole))
-      change(name, MANY)
+      call('ZADD', many(index, key), sub(sole, 1, find(sole, ':', 1, true) - 1), holder(sole))
+      change(index, key, MANY)
     end
-    call('ZADD', many(name), next_number(), member)
+    call('ZADD', many(index, key), next_number(), member)
   end
 end
 
 -- The same holder with another value keeps the moment at which it came.
-local function exchange(name, old, new)
-  local sole = held_by(name)
-  local score = sole == MANY and call('ZSCORE', many(name), old)
+local function exchange(index, key, old, new)
+  local sole = held_by(index, key)
+  local score = sole == MANY and call('ZSCORE', many(index, key), old)
   if score then
-    call('ZREM', many(name), old)
-    call('ZADD', many(name), score, new)
+    call('ZREM', many(index, key), old)
+    call('ZADD', many(index, key), score, new)
   elseif sole and sole ~= MANY and holder(sole) == old then
-    change(name, sub(sole, 1, find(sole, ':', 1, true)) .. new)
+    change(index, key, sub(sole, 1, find(sole, ':', 1, true)) .. new)
   else
-    enter(name, new, nil)
+    enter(index, key, new, nil)
   end
 end
 
-local function tell_index(at, row, person, before)
-  local index, id = spec.indexes[at], ids[at]
-  local name = held[index[1]][row]
-  local said = name and (values[index[2]][row] or '')
-  local key = name and sub(name, -32)
+local function tell_index(one, row, person, before)
+  local index, key = one[1], one[2][row]
+  local said = key and (one[3][row] or '')
   if before and before[1] ~= key then
-    leave('z:i:' .. id .. ':' .. before[1], person .. before[2])
-    wake(id, '-', before[1])
+    leave(index, before[1], person .. before[2])
+    wake(index, '-', before[1])
     before = nil
   end
-  if name and not (before and before[2] == said) then
+  if key and not (before and before[2] == said) then
     if before then
-      exchange(name, person .. before[2], person .. said)
+      exchange(index, key, person .. before[2], person .. said)
     else
-      enter(name, person .. said, row)
+      enter(index, key, person .. said, row)
     end
-    wake(id, '+', key)
+    wake(index, '+', key)
   end
 end
 
-local NOTHING = {}
 local function tell(row)
-  local before, now, held_before = cache[guards[row]], nows[row], NOTHING
+  local identity, now, held_before = identities[row], nows[row], NOTHING
+  local before = guards.cache[identity]
   if before == now then return end
   if before then
     local others
@@ -313,17 +335,17 @@ local function tell(row)
     now = now .. others
     if before == now then return end
   end
-  change(guards[row], now)
-  local person = sizes[row] .. identities[row]
-  for at = 1, #ids do tell_index(at, row, person, held_before[ids[at]]) end
+  change(guards, identity, now)
+  local person = length_of(identity) .. identity
+  for at = 1, #told do tell_index(told[at], row, person, held_before[told[at][1].id]) end
 end
 
 -- What is found when the question is answered with a violation, else nil.
 local answer = {}
-function answer.known(name, sole)
+function answer.known(index, key, sole)
   if not sole then return {} end
 end
-function answer.agrees(name, sole, itself, said)
+function answer.agrees(index, key, sole, itself, said)
   if not sole then return end
   if sole ~= MANY then
     local person = find(sole, ':', 1, true) + 1
@@ -332,7 +354,7 @@ function answer.agrees(name, sole, itself, said)
     return {value}
   end
   local found = {}
-  local newest = call('ZREVRANGE', many(name), 0, NEWEST - 1)
+  local newest = call('ZREVRANGE', many(index, key), 0, NEWEST - 1)
   for at = #newest, 1, -1 do
     local value = value_of(newest[at])
     if value == said then return end
@@ -340,14 +362,14 @@ function answer.agrees(name, sole, itself, said)
   end
   return found
 end
-function answer.first(name, sole, itself, said, row)
-  if not sole or came_first[name] == row then return end
-  local first = identity_of(sole == MANY and call('ZRANGE', many(name), 0, 0)[1] or holder(sole))
+function answer.first(index, key, sole, itself, said, row)
+  if not sole or index.came_first[key] == row then return end
+  local first = identity_of(sole == MANY and call('ZRANGE', many(index, key), 0, 0)[1] or holder(sole))
   if first ~= itself then return {first} end
 end
-function answer.clear(name, sole, itself)
+function answer.clear(index, key, sole, itself)
   if not sole then return end
-  for _, one in ipairs(sole == MANY and call('ZRANGE', many(name), 0, 1) or {holder(sole)}) do
+  for _, one in ipairs(sole == MANY and call('ZRANGE', many(index, key), 0, 1) or {holder(sole)}) do
     local identity = identity_of(one)
     if identity ~= itself then return {identity} end
   end
@@ -366,61 +388,69 @@ local function wait(index, event, key, row)
 end
 
 -- The first holder of a key may contradict what was reported before it came.
-local function wait_for_first(name, index, row)
-  local text = cached(name)
+local function wait_for_first(index, key, row)
+  local text = cached(index, key)
   if not text then
-    change(name, '~' .. orders[row] .. place)
+    change(index, key, '~' .. orders[row] .. place)
   elseif byte(text) ~= WAITS or sub(text, 2) ~= orders[row] .. place then
-    wait(index, '+', sub(name, -32), row)
+    wait(index, '+', key, row)
   end
 end
 
-if write then look_for_waiting() end
 local reply = {}
-for row = 1, rows do
-  local stale, order = false, orders[row]
-  if guarded then
-    local before = cache[guards[row]]
-    stale = before and sub(before, 1, 39) > order
+local function ask(number, question, row)
+  local index, key = question.index, question.keys[row]
+  if not key then return end
+  local said, itself = question.values[row] or '', question.own and identities[row] or ''
+  local found = question.answer(index, key, held_by(index, key), itself, said, row)
+  if found then
+    insert(reply, row - 1)
+    insert(reply, number - 1)
+    insert(reply, #found)
+    for _, text in ipairs(found) do insert(reply, text) end
+    if question.event then wait(index, question.event, key, row) end
+  elseif question.for_first then
+    wait_for_first(index, key, row)
   end
-  if stale then
+end
+
+local questions = {}
+for number, question in ipairs(spec.questions) do
+  local where, event = looked_up[question[1]], write and question[5] ~= '' and question[5]
+  questions[number] = {
+    index = where[1], keys = where[2], values = values[question[2]], answer = answer[question[3]], own = question[4],
+    event = event, for_first = event and question[3] == 'clear',
+  }
+end
+
+if write then look_for_waiting() end
+for row = 1, rows do
+  local before = guarded and guards.cache[identities[row]]
+  if before and sub(before, 1, 39) > orders[row] then
     insert(reply, row - 1)
     insert(reply, -1)
     insert(reply, 0)
   else
     if write and guarded then tell(row) end
-    for number, question in ipairs(spec.questions) do
-      local name = held[question[1]][row]
-      if name then
-        local mode, event = question[3], question[5]
-        local said, itself = values[question[2]][row] or '', question[4] and identities[row] or ''
-        local found = answer[mode](name, held_by(name), itself, said, row)
-        if found then
-          insert(reply, row - 1)
-          insert(reply, number - 1)
-          insert(reply, #found)
-          for _, text in ipairs(found) do insert(reply, text) end
-        elseif write and mode == 'clear' and event ~= '' then
-          wait_for_first(name, spec.lookups[question[1]][1], row)
-        end
-        if found and write and event ~= '' then wait(spec.lookups[question[1]][1], event, sub(name, -32), row) end
-      end
-    end
+    for number = 1, #questions do ask(number, questions[number], row) end
   end
 end
 
-local pairs_to_set, length, gone = {}, 0, {}
-for at = 1, changes do
-  local name = changed[at]
-  local text = cache[name]
-  if text then
-    pairs_to_set[length + 1], pairs_to_set[length + 2] = name, text
-    length = length + 2
-  elseif text == false then
-    insert(gone, name)
+for _, one in ipairs(hashes) do
+  local pairs_to_set, length, gone, cache = {}, 0, {}, one.cache
+  for at = 1, one.changes do
+    local field = one.changed[at]
+    local text = cache[field]
+    if text then
+      pairs_to_set[length + 1], pairs_to_set[length + 2] = field, text
+      length = length + 2
+    elseif text == false then
+      insert(gone, field)
+    end
   end
+  in_portions('HSET', one.name, pairs_to_set)
+  in_portions('HDEL', one.name, gone)
+  if one.changes > 0 then call('SADD', 'z:hashes', one.name) end
 end
-in_portions(pairs_to_set, 'MSET')
-in_portions(gone, 'UNLINK')
 if came then call('INCRBY', 'z:came', format('%.0f', came - before_call)) end
 return reply

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from schemas.connection import RedisConnection
@@ -13,10 +14,11 @@ from streams.state.errors import explained
 
 #: The set of indexes that are built, and everybody tells of what is accepted.
 _READY = "z:ready"
-#: Kinds of entries of an index; see ``apply.lua``.
-_KINDS = "imnw"
+_HASHES = "z:hashes"
+#: Kinds of an index's keys that are no hash of holders; see ``apply.lua``.
+_KINDS = "mnw"
 _SCAN, _PORTION = 1000, 500
-#: Keys whose size is asked for, to know about all.
+#: Entries of a hash whose size is asked for, to know about all.
 _SAMPLE = 400
 
 # Takes the lock, or keeps it; ARGV: name, owner, milliseconds.
@@ -31,25 +33,25 @@ return redis.call('GET', name) == ARGV[2] and redis.call('DEL', name) or 0
 """
 
 
-# Takes an index out of guards; ARGV: index, names of guards.
+# Takes an index out of guards; ARGV: index, name of their hash, identities.
 _STRIP = """
-local index = ARGV[1]
-for number = 2, #ARGV do
-  local guard = redis.call('GET', ARGV[number]) or ''
+local index, name = ARGV[1], ARGV[2]
+for number = 3, #ARGV do
+  local guard = redis.call('HGET', name, ARGV[number]) or ''
   local kept, at = string.sub(guard, 1, 39), 40
   while at <= #guard do
     local last = at + 42 + tonumber(string.sub(guard, at + 40, at + 42))
     if string.sub(guard, at, at + 7) ~= index then kept = kept .. string.sub(guard, at, last) end
     at = last + 1
   end
-  if kept ~= guard then redis.call('SET', ARGV[number], kept) end
+  if kept ~= guard then redis.call('HSET', name, ARGV[number], kept) end
 end
 """
 
 
 @dataclass(frozen=True, slots=True)
 class StateSize:
-    """``memory`` in bytes and ``entries`` are estimates, by a sample of the server's keys."""
+    """``entries`` are guards and holders of keys; ``memory`` in bytes is what they take, by a sample of them."""
 
     memory: int
     entries: int
@@ -109,40 +111,44 @@ class IndexMarks:
         deleted = 0
         with explained("deleting an index"):
             self._client.srem(_READY, index_id)
-            for names in self._portions("z:g:*"):
-                self._strip.call([(index_id, *names)])
+            for name in self._hashes():
+                if name.startswith(b"z:g:"):
+                    fields = (field for field, _ in self._client.hscan_iter(name, count=_SCAN))
+                    for portion in _portions(fields):
+                        self._strip.call([(index_id, name, *portion)])
+            holders = f"z:i:{index_id}"
+            held: Any = self._client.hlen(holders)
+            deleted += int(held)
+            self._client.unlink(holders)
+            self._client.srem(_HASHES, holders)
             for kind in _KINDS:
-                for names in self._portions(f"z:{kind}:{index_id}[-+:]*"):
+                for names in _portions(self._client.scan_iter(match=f"z:{kind}:{index_id}[-+:]*", count=_SCAN)):
                     unlinked: Any = self._client.unlink(*names)
-                    deleted += unlinked
+                    deleted += int(unlinked)
         return deleted
 
     def size(self) -> StateSize:
-        """How large the state is, roughly: the server may hold other things too."""
+        """How large the state is; without who waits, who are few beside it."""
         with explained("size of the state"):
-            total: Any = self._client.dbsize()
+            names = self._hashes()
             pipeline = self._client.pipeline(transaction=False)
-            for _ in range(min(_SAMPLE, total)):
-                pipeline.randomkey()
-            drawn = [name for name in pipeline.execute() if name is not None]
-            ours = [name for name in drawn if name.startswith(b"z:")]
-            for name in ours:
-                pipeline.memory_usage(name)
-            sizes = [size for size in pipeline.execute() if size]
-        if not sizes:
-            return StateSize(0, 0)
-        return StateSize(round(total * sum(sizes) / len(drawn)), round(total * len(ours) / len(drawn)))
+            for name in names:
+                pipeline.hlen(name)
+                pipeline.memory_usage(name, samples=_SAMPLE)
+            found = pipeline.execute()
+        return StateSize(memory=sum(size or 0 for size in found[1::2]), entries=sum(found[::2]))
+
+    def _hashes(self) -> list[bytes]:
+        """The names of the hashes of guards and of holders."""
+        names: Any = self._client.smembers(_HASHES)
+        return sorted(names)
 
     def close(self) -> None:
         """Release the connections."""
         self._client.close()
 
-    def _portions(self, pattern: str) -> Iterator[list[bytes]]:
-        names: list[bytes] = []
-        for name in self._client.scan_iter(match=pattern, count=_SCAN):
-            names.append(name)
-            if len(names) == _PORTION:
-                yield names
-                names = []
-        if names:
-            yield names
+
+def _portions(names: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
+    left = iter(names)
+    while portion := tuple(islice(left, _PORTION)):
+        yield portion

@@ -27,8 +27,8 @@ SECRET = b"a secret of tests"
 ALL = 2**62
 #: Commands whose work does not grow with what is kept, or with its logarithm only (ranges: as long as asked for).
 BOUNDED = {
-    *("GET", "MGET", "MSET", "SET", "INCRBY", "EXISTS", "UNLINK", "HSETNX", "HGET", "HSET", "EXPIRE", "RENAME"),
-    *("PERSIST", "RPUSH", "ZADD", "ZREM", "ZSCORE", "ZRANGE", "ZREVRANGE"),
+    *("GET", "SET", "INCRBY", "EXISTS", "HSETNX", "HGET", "HMGET", "HSET", "HDEL", "EXPIRE", "RENAME", "PERSIST"),
+    *("RPUSH", "SADD", "ZADD", "ZREM", "ZSCORE", "ZRANGE", "ZREVRANGE"),
 }
 
 
