@@ -39,8 +39,12 @@ _OPENING = "〔［【〖〈《「『｛{[<"
 _CLOSING = "〕］】〗〉》」』｝}]>"
 _BRACKETS = dict(zip(_OPENING + _CLOSING, "(" * len(_OPENING) + ")" * len(_CLOSING), strict=True))
 _ROW_BRACKETS = str.maketrans(_BRACKETS)
-_SPACE = "[" + re.escape(WHITESPACE) + "]+"
-_ROW_SPACE = re.compile(_SPACE)
+_ROW_SPACE = re.compile("[" + re.escape(WHITESPACE) + "]+")
+_REPLACED = [*_BRACKETS, *WHITESPACE]
+_REPLACEMENTS = [*_BRACKETS.values(), *[""] * len(WHITESPACE)]
+#: Text of these alone is in NFKC: ASCII, ideographs, and punctuation that neither decomposes nor combines.
+STABLE = r"\x00-\x7F\u4E00-\u9FFF、。〈-】〔-〗·—“”‘’"
+_MAY_CHANGE = f"[^{STABLE}]"
 #: Eight buckets a doubling.
 _STEPS = 8
 #: Fewer numbers than these are counted sooner one by one.
@@ -54,10 +58,13 @@ def loose(text: str) -> str:
     return _ROW_SPACE.sub("", unicodedata.normalize("NFKC", text).translate(_ROW_BRACKETS))
 
 
-def loose_columns(texts: pl.Expr) -> pl.Expr:
-    """:func:`loose` of a column."""
-    normal = texts.str.normalize("NFKC").str.replace_many(list(_BRACKETS), list(_BRACKETS.values()))
-    return normal.str.replace_all(_SPACE, "")
+def loose_series(texts: pl.Series) -> pl.Series:
+    """:func:`loose` of a column; nulls stay null. Most texts are in NFKC already, and seen to be so much sooner."""
+    doubtful = texts.str.contains(_MAY_CHANGE).arg_true()
+    if len(doubtful):
+        # A copy: scatter changes the series that it is called on.
+        texts = texts.clone().scatter(doubtful, texts.gather(doubtful).str.normalize("NFKC"))
+    return texts.str.replace_many(_REPLACED, _REPLACEMENTS)
 
 
 def buckets(numbers: npt.NDArray[np.float64]) -> dict[int, int]:
@@ -81,7 +88,7 @@ class _Group:
     #: What stands for equal questions once: the place of each in ``made``.
     known: dict[Any, int] = field(default_factory=dict)
     made: list[pl.Expr] = field(default_factory=list)
-    #: Keys in their normal form, columns of their own: they are looked at more than once, and take long to make.
+    #: Keys whose normal form is looked at: columns of their own, for it takes long to make.
     loose: dict[str, pl.Expr] = field(default_factory=dict)
 
     def place(self, what: Any, expression: Callable[[], pl.Expr]) -> int:
@@ -104,7 +111,8 @@ class _Group:
 
     def _columns(self, frame: pl.DataFrame) -> list[pl.Series]:
         if self.loose:
-            frame = frame.with_columns(text.alias(name) for name, text in self.loose.items())
+            texts = frame.select(text.alias(name) for name, text in self.loose.items())
+            frame = frame.with_columns(loose_series(text) for text in texts.iter_columns())
         return [_bounded(column) for column in frame.select(self.made).iter_columns()]
 
 
@@ -169,7 +177,7 @@ class TextMaker:
         key = pl.concat_str([self._text(name, blank=False) for name in names], separator=SEPARATOR)
         if index.loose:
             name = f"loose {SEPARATOR.join(names)}"
-            group.loose[name] = loose_columns(key)
+            group.loose[name] = key
             key = pl.col(name)
             missing = key.str.starts_with(SEPARATOR) | key.str.ends_with(SEPARATOR)
             key = pl.when(~(missing | key.str.contains(SEPARATOR * 2, literal=True))).then(key)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import date
 from random import Random
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rules_tables import make_columns
 
 from rules.ruleset import RuleSet
 from rules.state.definitions import Index, Question, StatePlan
-from rules.state.texts import LONGEST, TextMaker, loose, loose_columns
+from rules.state.texts import LONGEST, STABLE, TextMaker, loose, loose_series
 from schemas.catalog import Catalog
 
 CATALOG = Catalog.load()
@@ -54,4 +57,16 @@ def test_columns_and_rows_make_the_same_texts(code: str) -> None:
 )
 def test_width_brackets_and_spaces_make_no_difference(one: str, other: str) -> None:
     assert loose(one) == loose(other)
-    assert pl.DataFrame({"text": [one, other]}).select(loose_columns(pl.col("text")))["text"].n_unique() == 1
+    assert loose_series(pl.Series("text", [one, other])).n_unique() == 1
+
+
+@given(text=st.from_regex(f"[{STABLE}]{{0,20}}", fullmatch=True))
+def test_text_that_is_not_looked_at_closely_is_in_nfkc_already(text: str) -> None:
+    assert unicodedata.normalize("NFKC", text) == text
+
+
+@given(texts=st.lists(st.none() | st.text(max_size=30)))
+def test_the_normal_form_of_a_column_is_that_of_its_texts(texts: list[str | None]) -> None:
+    column = pl.Series("text", texts, dtype=pl.String())
+    assert loose_series(column).to_list() == [None if text is None else loose(text) for text in texts]
+    assert column.to_list() == texts
