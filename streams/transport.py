@@ -12,11 +12,6 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
 ``_wait_next_records``
     looks again after 10 ms while back-pressure holds partitions back. Stock waits a second when all of them are, and
     else until one of the others has records, up to a second, though those that were held back may go on by then.
-``_create_worker_consumer`` (of the consumer thread)
-    asks the broker to hold a fetch for up to ``linger`` seconds until ``fetch_min_bytes`` are there (stock: every
-    record is sent at once), so that a quiet stream costs broker and worker little; leaves out what a unit's transaction
-    gave up again; has aiokafka read header names that are not UTF-8 (``streams.lenient``); and shares partitions in a
-    way that bears members whose topics differ (``streams.sharing``).
 ``wait_first``
     hands a message over without a task where that does not have to wait. Stock makes four tasks a message, and lets
     agents begin with the first batch of a fetch before they are given the second.
@@ -31,9 +26,8 @@ What of ``faust.transport.drivers.aiokafka.Consumer`` is replaced, and why that 
 ``verify_all_partitions_active``
     a partition with records to read, or never fetched from, and neither progress nor acknowledgement for
     ``stall_timeout`` seconds crashes the worker, so that its supervisor starts it anew. Stock writes a log line.
-``seek_to_committed`` (of the consumer thread)
-    does nothing while no partition is assigned, as between a change of topics and the new assignment; aiokafka fails
-    an assertion then. The new assignment starts from the committed offsets anyway.
+``_commit``
+    commits nothing where the consumer's thread has ended (``streams.consumer_thread``): nobody may commit then.
 ``_update_tp_index``, ``_update_indices`` (of the conductor)
     agents are given every partition that the group assigns, and the topics to subscribe to are the app's, so that they
     can change while it runs (stock: each agent has the topics that it was declared with, and a change sleeps 45 s).
@@ -58,59 +52,13 @@ from faust.types.tuples import ConsumerMessage
 from mode.services import WaitResults
 from mode.utils.futures import notify
 
-from streams import lenient, sharing
+from streams.consumer_thread import ConsumerThread, ConsumerThreadEndedError
 
 _PAUSED_SLEEP = 0.01
 
 
 class StalledPartitionError(Exception):
     """A partition has records to read, and nothing has moved for longer than the stall timeout."""
-
-
-class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread, with fetches that the broker holds."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        lenient.install()
-        consumer = super()._create_worker_consumer(transport)
-        linger = self.consumer.linger
-        if linger:
-            consumer._fetch_min_bytes = self.consumer.fetch_min_bytes
-            consumer._fetch_max_wait_ms = max(1, int(linger * 1000))
-        # Read when the consumer starts. The embedded broker does not say which transactions were given up.
-        consumer._isolation_level = "read_committed"
-        sharing.amend(consumer)
-        return consumer
-
-    def highwater(self, tp: TP) -> int:
-        """The end of what may be read: what is behind an unfinished transaction may not yet."""
-        consumer = self._ensure_consumer()
-        stable = consumer.last_stable_offset(tp)
-        end: int = consumer.highwater(tp) if stable is None or stable < 0 else stable
-        return end
-
-    def fetch_position(self, tp: TP) -> int | None:
-        """The next offset to fetch, behind the marks of transactions, which nobody is handed; None while unknown."""
-        state = self._ensure_consumer()._subscription._assigned_state(tp)
-        position: int | None = state.position if state.has_valid_position else None
-        return position
-
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek assigned partitions to their committed offsets; none where the topics are just changing."""
-        found: Mapping[TP, int] = await self.call_thread(self._seek_assigned)
-        return found
-
-    async def _seek_assigned(self) -> Mapping[TP, int]:
-        consumer = self._ensure_consumer()
-        if not consumer.assignment():
-            return {}
-        try:
-            found: Mapping[TP, int] = await consumer.seek_to_committed()
-        except (AssertionError, IllegalStateError):
-            if consumer.assignment():
-                raise
-            return {}
-        return found
 
 
 class _Begun:
@@ -153,7 +101,7 @@ class MicroBatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> Any:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield ``(tp, message)`` a partition batch; ``message.value`` is the list of consumer records."""
@@ -240,6 +188,14 @@ class MicroBatchConsumer(driver.Consumer):
         while delivered and delivered[0].acked:
             offset = delivered.popleft().offset + 1
         return offset
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            committed: bool = await super()._commit(offsets)
+        except ConsumerThreadEndedError as error:
+            self.log.warning("Nothing is committed any more: %s", error)
+            return False
+        return committed
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets inside a batch, and those that compaction took away, are no gap."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 # Before Polars is imported: worker processes are many, so each computes on one thread; and a panic on hostile bytes is
@@ -21,6 +23,9 @@ from zhida.following import Following
 from zhida.preparation import ensure_in_force
 from zhida.roles import RoleContext, find_role
 from zhida.settings import Settings
+
+#: Seconds that roles have to end in, once they are to. What hangs for longer will not be done at all.
+ENDING_SECONDS = 15.0
 
 log = structlog.get_logger("worker")
 
@@ -65,12 +70,31 @@ async def _run_roles(context: RoleContext, names: Sequence[str]) -> int:
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     failed = not stopping.is_set()
     stopping.set()
+    # Kept until the process ends: what comes after this may hang as well.
+    _end_at_last(ENDING_SECONDS)
     for task in done:
         _explain(tasks[task], task)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     failed = failed or any(isinstance(result, BaseException) for result in results)
     log.info("roles ended", roles=list(names), failed=failed)
     return 1 if failed else 0
+
+
+def _end_at_last(seconds: float) -> None:
+    """End the process after *seconds*, however it hangs, and say where.
+
+    Nothing is lost by that: offsets are committed only of what is done, as for a process that is killed. One that
+    neither works nor ends, however, is started again by nobody.
+    """
+
+    def end() -> None:
+        log.error("roles do not end and are given up", seconds=seconds)
+        faulthandler.dump_traceback(all_threads=True)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _explain(name: str, task: asyncio.Task[None]) -> None:

@@ -24,6 +24,7 @@ from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.services import Service
+from mode.threads import MethodQueue, QueueServiceThread, ServiceThread
 from mode.utils.queues import FlowControlEvent
 
 from schemas.connection import KafkaConnection
@@ -51,6 +52,10 @@ SOURCES: dict[str, tuple[Any, str]] = {
     "Consumer.commit": (stock.Consumer.commit, "b8ee100f6ef8"),
     "Consumer.maybe_wait_for_commit_to_finish": (stock.Consumer.maybe_wait_for_commit_to_finish, "214b2eda772e"),
     "Consumer.force_commit": (stock.Consumer.force_commit, "d505aa6f6d39"),
+    "ThreadDelegateConsumer._commit": (stock.ThreadDelegateConsumer._commit, "b73a48eb6317"),
+    "QueueServiceThread.call_thread": (QueueServiceThread.call_thread, "566bfec821b6"),
+    "ServiceThread._start_thread": (ServiceThread._start_thread, "305cbe58726b"),
+    "MethodQueue.call": (MethodQueue.call, "4e540edd93be"),
     "Consumer._commit_offsets": (stock.Consumer._commit_offsets, "e2ab6185fcf7"),
     "Consumer._filter_committable_offsets": (stock.Consumer._filter_committable_offsets, "e98c6337d148"),
     "Consumer._should_commit": (stock.Consumer._should_commit, "520c720e6b58"),
