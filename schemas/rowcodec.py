@@ -2,7 +2,8 @@
 
 Logical types are converted here and not by fastavro, because fastavro rounds a decimal that is too long without a
 word and takes any byte but 0 for true; a walk over what it has read refuses negative union branches, which it counts
-from the end. The columnar path must agree with this one on every byte string.
+from the end. Messages that are plainly right never get there: ``schemas.rowreader`` reads them. The columnar path must
+agree with this one on every byte string.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import fastavro
 
 from schemas.catalog import Dataset
 from schemas.framing import HEADER_SIZE, frame_header
+from schemas.rowreader import RowReader, compile_reader
 from schemas.types import DECIMAL_PRECISION, DECIMAL_SCALE, FIRST_DAY, LAST_DAY
 from schemas.wirewalk import WireWalk
 
@@ -122,6 +124,9 @@ class RowCodec:
         self.dataset = dataset
         self.schema_id = schema_id
         self.header = frame_header(schema_id)
+        self._convert = {field.name: _CONVERTERS[field.type] for field in dataset.fields if field.type in _CONVERTERS}
+        self._names = tuple(field.name for field in dataset.fields)
+        self._blank = dict.fromkeys(self._names)
         # A registry can hold unions, bare types and other languages than Avro.
         if not isinstance(writer_schema, Mapping) or writer_schema.get("type") != "record":
             raise SchemaMismatchError(f"schema {schema_id} is not a record")
@@ -131,13 +136,9 @@ class RowCodec:
             flat = same_shape(writer_schema, dataset)
             self._reader = None if flat else self._reader_for(writer_schema)
             self._walk = WireWalk(self._writer["fields"], HEADER_SIZE) if flat else None
+            self._plain = self._plain_reader() if flat else None
         except Exception as error:
             raise SchemaMismatchError(f"schema {schema_id} of {dataset.code} cannot be used: {error}") from error
-        self._convert = tuple(
-            (field.name, _CONVERTERS[field.type]) for field in dataset.fields if field.type in _CONVERTERS
-        )
-        self._names = tuple(field.name for field in dataset.fields)
-        self._blank = dict.fromkeys(self._names)
 
     def _reader_for(self, writer_schema: Mapping[str, Any]) -> Any:
         reader = physical_schema({**self.dataset.avro_schema, "name": writer_schema["name"]})
@@ -152,8 +153,16 @@ class RowCodec:
         fastavro.schemaless_writer(buffer, self._full_writer, record, strict_allow_default=True)
         return buffer.getvalue()
 
+    def _plain_reader(self) -> RowReader:
+        return compile_reader(self._writer["fields"], self._names, HEADER_SIZE, self._convert, RecordError)
+
     def decode(self, value: bytes) -> dict[str, Any]:
         """The record in a framed message, in catalog order; raises RecordError with the quarantine reason."""
+        record = self._plain(value) if self._plain else None
+        return self.decode_carefully(value) if record is None else record
+
+    def decode_carefully(self, value: bytes) -> dict[str, Any]:
+        """The same by fastavro, which knows what is wrong with a message."""
         buffer = io.BytesIO(value)
         buffer.seek(HEADER_SIZE)
         try:
@@ -174,10 +183,8 @@ class RowCodec:
             raise RecordError("trailing_bytes", f"{rest} bytes after the record")
         if self._walk and not self._walk.valid(value):
             raise RecordError("undecodable", "a union has no such branch, or a number is longer than ten bytes")
-        for name, convert in self._convert:
+        for name, convert in self._convert.items():
             physical = raw.get(name)
             if physical is not None:
                 raw[name] = convert(physical)
-        if len(raw) != len(self._names):
-            raw = self._blank | {name: raw[name] for name in self._names if name in raw}
-        return raw
+        return self._blank | {name: raw[name] for name in self._names if name in raw}

@@ -24,7 +24,7 @@ from schemas.framing import schema_id_of
 from schemas.registry.client import UnknownSchema
 from schemas.rowcodec import RecordError, RowCodec, SchemaMismatchError
 
-#: Below this many messages columns cost more than rows (measured: see docs/decisions/small-batches.md).
+#: Below this many messages columns cost more than rows, where columns are wanted (docs/decisions/small-batches.md).
 ROW_LIMIT = 100
 
 
@@ -141,7 +141,7 @@ _Piece = tuple[int, list[int], pl.DataFrame]
 
 
 class BatchDecoder:
-    """Decodes the batches of one dataset."""
+    """Decodes the batches of one dataset; fewer than *row_limit* messages row by row."""
 
     def __init__(
         self,
@@ -149,11 +149,13 @@ class BatchDecoder:
         codecs: CodecCache,
         *,
         max_record_bytes: int,
+        row_limit: int = ROW_LIMIT,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.dataset = dataset
         self._codecs = codecs
         self._max = max_record_bytes
+        self._row_limit = row_limit
         self._random = random_bytes
 
     def decode(self, values: Sequence[bytes | None], refused: dict[int, tuple[str, str]]) -> Decoded:
@@ -161,7 +163,7 @@ class BatchDecoder:
 
         Raises UnknownIdsError when ids turn up that are neither known nor in *refused*.
         """
-        if len(values) < ROW_LIMIT:
+        if len(values) < self._row_limit:
             groups, broken = self._sort(values, range(len(values)), refused)
             return self._as_rows(values, groups, broken)
         schema_id, columns = self._columns(values)
@@ -243,7 +245,7 @@ class BatchDecoder:
         self, codec: Codec, values: Sequence[bytes | None], positions: list[int], broken: list[Broken]
     ) -> list[tuple[list[int], pl.DataFrame]]:
         """Positions and columns of what is readable: whole, else sliced until rows are the better way."""
-        if len(positions) >= ROW_LIMIT:
+        if len(positions) >= self._row_limit:
             chosen = [values[position] for position in positions]
             columns = codec.columns.decode(chosen, self._random(NONCE_SIZE), longest=self._max)
             if columns is not None:

@@ -33,6 +33,9 @@ DEADLINE_KIND = "workday_deadline"
 #: No message waits longer to be judged again; a unit's clock that says more is not believed.
 _OLDEST = timedelta(days=366)
 
+#: Below this many messages rows cost less than columns (docs/decisions/small-batches.md).
+ROW_LIMIT = 300
+
 log = structlog.get_logger("govern")
 
 
@@ -144,8 +147,12 @@ class Governor:
         *,
         max_record_bytes: int,
         stateful: bool = True,
+        row_limit: int = ROW_LIMIT,
     ) -> None:
-        """Without *stateful* the rules that ask the state are left out, and nothing is made ready to ask it."""
+        """Without *stateful* the rules that ask the state are left out, and nothing is made ready to ask it.
+
+        Fewer than *row_limit* messages are judged row by row.
+        """
         self.dataset = dataset
         #: Where schemas that this governor does not know yet are learnt.
         self.codecs = codecs
@@ -157,7 +164,7 @@ class Governor:
         self._step = StateStep(self._rules, plan)
         self._has_shadow = self._rules.has_shadow
         self._version = rule_set.version
-        self._decoder = BatchDecoder(dataset, codecs, max_record_bytes=max_record_bytes)
+        self._decoder = BatchDecoder(dataset, codecs, max_record_bytes=max_record_bytes, row_limit=row_limit)
         self._context = JudgeContext(today=date.min, units=self._units)
 
     def warm_up(self, moment: int) -> None:

@@ -81,6 +81,7 @@ class SinkAgent:
             await self._wake.wait()
             if self._records_waiting < _MAX_RECORDS_A_WRITE:
                 await asyncio.sleep(self._linger)
+                await self._gather()
             # A topic that is no longer ours is not acknowledged: whoever reads it next begins there.
             events = [event for event in self._take() if event.message.topic in self._readers]
             try:
@@ -91,6 +92,13 @@ class SinkAgent:
                 return
             for event in events:
                 event.ack()
+
+    async def _gather(self) -> None:
+        """Return when the loop has gone round without another batch: what one fetch has brought is written at once."""
+        before = -1
+        while before != len(self._waiting) and self._records_waiting < _MAX_RECORDS_A_WRITE:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
 
     def _take(self) -> list[Any]:
         taken: list[Any] = []

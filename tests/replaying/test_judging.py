@@ -84,7 +84,7 @@ def accept(messages: list[SampleMessage], first: int, state: MemoryState) -> Non
     """Have *messages* of one dataset judged as govern does, which tells the state."""
     dataset = CATALOG[messages[0].dataset]
     codecs = CodecCache(Registry())
-    governor = Governor(dataset, RULES, UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20)
+    governor = Governor(dataset, RULES, UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20, row_limit=100)
     codecs.learn(dataset, IDS[dataset.code])
     governor.judge(dataset.report_topic, 0, records(messages, first), NOW, {}, state)
 

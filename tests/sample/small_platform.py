@@ -69,7 +69,13 @@ class SmallPlatform:
             codecs = CodecCache(schemas)
             codecs.learn(dataset, schemas.ids()[dataset.code])
             self._governors[dataset.report_topic] = Governor(
-                dataset, rules, sample.units, sample.assignments, codecs, max_record_bytes=_MAX_RECORD_BYTES
+                dataset,
+                rules,
+                sample.units,
+                sample.assignments,
+                codecs,
+                max_record_bytes=_MAX_RECORD_BYTES,
+                row_limit=100,
             )
         self._logs: dict[tuple[str, int], list[_Report]] = defaultdict(list)
         self._read: dict[tuple[str, int], int] = defaultdict(int)

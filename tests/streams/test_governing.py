@@ -69,7 +69,9 @@ class Report:
 def _governor(schemas: Schemas | None = None, rules: RuleSet | None = None, dataset: Dataset = DATASET) -> Governor:
     codecs = CodecCache(schemas or Schemas())
     codecs.learn(dataset, IDS[dataset.code])
-    return Governor(dataset, rules or RuleSet.load(CATALOG), UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20)
+    return Governor(
+        dataset, rules or RuleSet.load(CATALOG), UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20, row_limit=100
+    )
 
 
 def _assigned_from(day: date) -> Assignments:
@@ -181,7 +183,13 @@ def test_an_assignment_begins_at_midnight_in_china(reports: list[Report], count:
     codecs = CodecCache(Schemas())
     codecs.learn(DATASET, IDS[DATASET.code])
     governor = Governor(
-        DATASET, RuleSet.load(CATALOG), UNITS, _assigned_from(date(2026, 9, 2)), codecs, max_record_bytes=1 << 20
+        DATASET,
+        RuleSet.load(CATALOG),
+        UNITS,
+        _assigned_from(date(2026, 9, 2)),
+        codecs,
+        max_record_bytes=1 << 20,
+        row_limit=100,
     )
     midnight = int(datetime(2026, 9, 1, 16, tzinfo=UTC).timestamp() * 1000)
     early = governor.judge(TOPIC, 1, reports[:count], midnight - 1, {})
@@ -208,7 +216,9 @@ def test_while_the_registry_is_away_nothing_is_judged_and_nothing_is_set_apart(r
     schemas = Schemas()
     schemas.reachable = False
     codecs = CodecCache(schemas)
-    governor = Governor(DATASET, RuleSet.load(CATALOG), UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20)
+    governor = Governor(
+        DATASET, RuleSet.load(CATALOG), UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20, row_limit=100
+    )
     for batch in (reports[:5], reports):
         with pytest.raises(UnknownIdsError) as unknown:
             _judge(governor, batch)

@@ -84,7 +84,9 @@ def _rule_set(folder: Path, number: int, catalog: Catalog) -> RuleSet:
 
 def _governors(catalog: Catalog, rules: RuleSet, codecs: CodecCache) -> dict[str, Governor]:
     made = {
-        dataset.report_topic: Governor(dataset, rules, Units([]), Assignments((), {}), codecs, max_record_bytes=1 << 20)
+        dataset.report_topic: Governor(
+            dataset, rules, Units([]), Assignments((), {}), codecs, max_record_bytes=1 << 20, row_limit=100
+        )
         for dataset in catalog
     }
     for governor in made.values():

@@ -79,7 +79,7 @@ def rules() -> RuleSet:
 def governor(dataset: str, rules: RuleSet) -> Governor:
     codecs = CodecCache(Schemas())
     codecs.learn(CATALOG[dataset], _id(dataset))
-    return Governor(CATALOG[dataset], rules, UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20)
+    return Governor(CATALOG[dataset], rules, UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20, row_limit=100)
 
 
 def _id(dataset: str) -> int:
