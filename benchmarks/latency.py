@@ -33,13 +33,14 @@ from zhida.settings import Settings
 from zhida.stack import StartInterrupted
 from zhida.stack.children import describe_exit, log_tail
 
-WARM_SECONDS = 20.0
+#: Until then the broker compiles its code, which takes a third of a core.
+WARM_SECONDS = 60.0
 #: Units whose feedback is read: about half of all feedback.
 LISTENING_UNITS = 64
 #: One record in so many is looked for in Redis.
 PROBE_EVERY = 20
 _TICK = 0.001
-_PROBE_PAUSE = 0.003
+_PROBE_PAUSE = 0.01
 _LATE_SECONDS = 60.0
 
 
@@ -136,7 +137,7 @@ class Latency:
     def _produce(self, load: Sequence[Message]) -> None:
         producer = Producer(
             self._settings.kafka().confluent()
-            | {"acks": "all", "enable.idempotence": True, "linger.ms": 1, "log_level": 3}
+            | {"acks": "all", "enable.idempotence": True, "log_level": 3}
         )
         every = cycle(range(PROBE_EVERY))
         warm = int(self._rate * WARM_SECONDS)
