@@ -136,8 +136,7 @@ class Latency:
 
     def _produce(self, load: Sequence[Message]) -> None:
         producer = Producer(
-            self._settings.kafka().confluent()
-            | {"acks": "all", "enable.idempotence": True, "log_level": 3}
+            self._settings.kafka().confluent() | {"acks": "all", "enable.idempotence": True, "log_level": 3}
         )
         every = cycle(range(PROBE_EVERY))
         warm = int(self._rate * WARM_SECONDS)

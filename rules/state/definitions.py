@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 
 import orjson
@@ -31,6 +31,7 @@ Event = Literal["+", "-"]
 CLEARED_BY: dict[Mode, Event] = {"known": "+", "agrees": "+", "first": "-", "clear": "-"}
 
 
+@lru_cache(maxsize=4096)
 def _digest(*parts: Any) -> str:
     return hashlib.sha256(orjson.dumps([LAYOUT, *parts])).hexdigest()[:8]
 

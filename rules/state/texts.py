@@ -45,6 +45,8 @@ _REPLACEMENTS = [*_BRACKETS.values(), *[""] * len(WHITESPACE)]
 #: Text of these alone is in NFKC: ASCII, ideographs, and punctuation that neither decomposes nor combines.
 STABLE = r"\x00-\x7F\u4E00-\u9FFF、。〈-】〔-〗·—“”‘’"
 _MAY_CHANGE = f"[^{STABLE}]"
+#: Text of these alone is its own normal form, as most is.
+_ROW_AS_IT_IS = re.compile(r"[0-9A-Za-z\u4E00-\u9FFF、。·—“”‘’_.|/-]*").fullmatch
 #: Eight buckets a doubling.
 _STEPS = 8
 #: Fewer numbers than these are counted sooner one by one.
@@ -53,7 +55,7 @@ _FEW = 50
 
 def loose(text: str) -> str:
     """The normal form of a name or number: width (NFKC), kind of bracket and spaces make no difference."""
-    if text.isalnum() and text.isascii():
+    if _ROW_AS_IT_IS(text):
         return text
     return _ROW_SPACE.sub("", unicodedata.normalize("NFKC", text).translate(_ROW_BRACKETS))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -82,6 +83,7 @@ class Packer:
             yield start, tuple(arguments)
 
 
+@lru_cache(maxsize=4096)
 def topic_code(topic: str) -> str:
     """A topic's name in eight characters, for entries that are kept by the million."""
     return hashlib.sha256(topic.encode()).hexdigest()[:8]

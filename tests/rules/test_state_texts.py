@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from datetime import date
 from random import Random
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from rules_tables import make_columns
 
 from rules.ruleset import RuleSet
+from rules.state import texts as state_texts
 from rules.state.definitions import Index, Question, StatePlan
 from rules.state.texts import LONGEST, STABLE, TextMaker, loose, loose_series
 from schemas.catalog import Catalog
@@ -70,3 +72,12 @@ def test_the_normal_form_of_a_column_is_that_of_its_texts(texts: list[str | None
     column = pl.Series("text", texts, dtype=pl.String())
     assert loose_series(column).to_list() == [None if text is None else loose(text) for text in texts]
     assert column.to_list() == texts
+
+
+def test_text_is_left_as_it_is_only_where_its_normal_form_is_the_same() -> None:
+    left = [character for character in map(chr, range(sys.maxunicode + 1)) if state_texts._ROW_AS_IT_IS(character)]
+    assert len(left) > 20_000
+    # Any of them may stand beside any other: none combines with what is before it.
+    together = "".join(left)
+    assert unicodedata.normalize("NFKC", together + together[::-1]) == together + together[::-1]
+    assert not set(left) & {*state_texts._BRACKETS, *state_texts.WHITESPACE}
