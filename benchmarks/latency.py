@@ -33,8 +33,6 @@ from zhida.settings import Settings
 from zhida.stack import StartInterrupted
 from zhida.stack.children import describe_exit, log_tail
 
-#: Until then the broker compiles its code, which takes a third of a core.
-WARM_SECONDS = 60.0
 #: Units whose feedback is read: about half of all feedback.
 LISTENING_UNITS = 64
 #: One record in so many is looked for in Redis.
@@ -90,10 +88,13 @@ def even_load(corpus: Corpus, schema_ids: dict[str, int], count: int) -> list[Me
 class Latency:
     """Produces at an even rate and times what comes out."""
 
-    def __init__(self, platform: Platform, rate: float, seconds: float, stop_asked: Callable[[], bool]) -> None:
+    def __init__(
+        self, platform: Platform, rate: float, warm_up: float, seconds: float, stop_asked: Callable[[], bool]
+    ) -> None:
         self._platform = platform
         self._settings: Settings = platform.settings
         self._rate = rate
+        self._warm_up = warm_up
         self._seconds = seconds
         self._stop_asked = stop_asked
         self._timings = Timings()
@@ -107,7 +108,7 @@ class Latency:
         ids = register_schemas(self._settings)
         # The workers have no index to build: nothing has been accepted yet.
         prefill(self._settings, corpus, ids)
-        load = even_load(corpus, ids, int(self._rate * (self._seconds + WARM_SECONDS)))
+        load = even_load(corpus, ids, int(self._rate * (self._seconds + self._warm_up)))
         told = corpus.frame.filter(pl.col("unit") != "")["unit"].value_counts().sort("count", descending=True)
         threads = [
             threading.Thread(target=self._guarded, args=(work, *arguments), daemon=True)
@@ -139,7 +140,7 @@ class Latency:
             self._settings.kafka().confluent() | {"acks": "all", "enable.idempotence": True, "log_level": 3}
         )
         every = cycle(range(PROBE_EVERY))
-        warm = int(self._rate * WARM_SECONDS)
+        warm = int(self._rate * self._warm_up)
         meters: dict[str, tuple[CpuMeter, float]] = {}
         foreign = ForeignMeter()
         began = measured = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.corpus import Corpus
-from benchmarks.latency import LISTENING_UNITS, PROBE_EVERY, WARM_SECONDS, Timings
+from benchmarks.latency import LISTENING_UNITS, PROBE_EVERY, Timings
 from benchmarks.report import Begun, environment
 
 #: Milliseconds; each bucket reaches to the next.
@@ -17,7 +17,9 @@ TARGETS = {"feedback_p50_ms": 50, "feedback_p99_ms": 300, "redis_p99_ms": 500, "
 _BAR = 50
 
 
-def latency_report(timings: Timings, real: bool, rate: float, corpus: Corpus, begun: Begun) -> dict[str, Any]:
+def latency_report(
+    timings: Timings, real: bool, rate: float, warm_up: float, corpus: Corpus, begun: Begun
+) -> dict[str, Any]:
     """Everything about a latency run."""
     govern = sum(share for name, share in timings.cpu_share.items() if name.startswith("govern"))
     report = {
@@ -25,7 +27,7 @@ def latency_report(timings: Timings, real: bool, rate: float, corpus: Corpus, be
         "method": {
             "rate": rate,
             "seconds": round(timings.seconds, 1),
-            "warm_up_seconds": WARM_SECONDS,
+            "warm_up_seconds": warm_up,
             "produced": timings.produced,
             "late_ticks": timings.late_ticks,
             "foreign_cores": round(timings.foreign_cores, 2),

@@ -15,7 +15,7 @@ import orjson
 from confluent_kafka import KafkaException
 
 from benchmarks.corpus import load_corpus
-from benchmarks.latency import WARM_SECONDS, Latency
+from benchmarks.latency import Latency
 from benchmarks.latency_report import latency_report, text
 from benchmarks.measure import BenchError
 from benchmarks.report import Begun, save, table, throughput_report
@@ -30,6 +30,8 @@ from zhida.stack.signals import stop_signals
 
 _FULL = Sizes(records=400_000, slow_records=40_000, rounds=3)
 _QUICK = Sizes(records=6_000, slow_records=1_500, rounds=1)
+#: Until then the broker's JVM compiles its code, which takes up to a third of a core.
+_WARM_SECONDS = 60.0
 _QUICK_SECONDS = 4.0
 #: The smallest dataset has about an eighth of the messages; an even load takes a quarter from each.
 _EVEN_FACTOR = 2.4
@@ -53,6 +55,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     late.add_argument("--latency", action="store_true", help="produce at an even rate and time what comes out")
     late.add_argument("--rate", type=float, default=2000.0, help="records a second (2000)")
     late.add_argument("--seconds", type=float, help="how long, after the warm-up (30)")
+    late.add_argument("--warm-up", type=float, help=f"seconds at that rate that do not count ({_WARM_SECONDS:.0f})")
     late.add_argument("--partitions", type=int, default=2, help="partitions of each of the four datasets (2)")
     options = parser.parse_args(arguments)
     unknown = set(filter(None, options.ways.split(","))) - {way.name for way in WAYS}
@@ -126,8 +129,9 @@ def latency(options: argparse.Namespace, stop_asked: Callable[[], bool]) -> dict
     """The report of the latency run."""
     begun = Begun.now()
     seconds = options.seconds or (_QUICK_SECONDS if options.quick else 30.0)
+    warm_up = options.warm_up or (_QUICK_SECONDS if options.quick else _WARM_SECONDS)
     settings = fresh_settings(options.folder).updated({"partitions": options.partitions})
-    needed = int(options.rate * (seconds + WARM_SECONDS) * _EVEN_FACTOR)
+    needed = int(options.rate * (seconds + warm_up) * _EVEN_FACTOR)
     say(f"making {needed:,} records of the sample province, unless they are there from an earlier run")
     corpus = load_corpus(options.folder / "corpus", needed, settings.partitions)
     platform, real = real_or_embedded(
@@ -135,9 +139,9 @@ def latency(options: argparse.Namespace, stop_asked: Callable[[], bool]) -> dict
         options.embedded,
     )
     with platform:
-        say(f"{options.rate:,.0f} records/s for {WARM_SECONDS:.0f} s of warm-up and {seconds:.0f} s that count")
-        timings = Latency(platform, options.rate, seconds, stop_asked).run(corpus)
-    return latency_report(timings, real, options.rate, corpus, begun)
+        say(f"{options.rate:,.0f} records/s for {warm_up:.0f} s of warm-up and {seconds:.0f} s that count")
+        timings = Latency(platform, options.rate, warm_up, seconds, stop_asked).run(corpus)
+    return latency_report(timings, real, options.rate, warm_up, corpus, begun)
 
 
 def main() -> int:

@@ -13,12 +13,13 @@ from benchmarks.run import alone
 
 ROOT = Path(__file__).resolve().parents[2]
 RATIOS = {
-    "govern_vs_single_record_rules",
     "govern_vs_stock_faust",
     "govern_vs_handwritten",
     "govern_vs_quix",
     "govern_vs_passthrough",
     "whole_vs_handwritten",
+    "all_rules_vs_govern",
+    "all_rules_vs_handwritten",
 }
 
 
