@@ -66,26 +66,28 @@ async def _run_roles(context: RoleContext, names: Sequence[str]) -> int:
     tasks: dict[asyncio.Task[None], str] = {
         asyncio.create_task(find_role(name)(context), name=name): name for name in names
     }
+    ending = asyncio.create_task(_end_at_last(stopping, ENDING_SECONDS))
     log.info("roles started", roles=list(names), pid=os.getpid())
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     failed = not stopping.is_set()
     stopping.set()
-    # Kept until the process ends: what comes after this may hang as well.
-    _end_at_last(ENDING_SECONDS)
     for task in done:
         _explain(tasks[task], task)
     results = await asyncio.gather(*tasks, return_exceptions=True)
+    await ending
     failed = failed or any(isinstance(result, BaseException) for result in results)
     log.info("roles ended", roles=list(names), failed=failed)
     return 1 if failed else 0
 
 
-def _end_at_last(seconds: float) -> None:
-    """End the process after *seconds*, however it hangs, and say where.
+async def _end_at_last(stopping: asyncio.Event, seconds: float) -> None:
+    """Have the process end *seconds* after *stopping* is set, however it hangs, and say where; returns when it is set.
 
-    Nothing is lost by that: offsets are committed only of what is done, as for a process that is killed. One that
-    neither works nor ends, however, is started again by nobody.
+    What comes after the roles may hang as well, so nobody takes that back. Nothing is lost by that: offsets are
+    committed only of what is done, as for a process that is killed. One that neither works nor ends, however, is
+    started again by nobody.
     """
+    await stopping.wait()
 
     def end() -> None:
         log.error("roles do not end and are given up", seconds=seconds)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 _HANGS = """
 import asyncio
+import sys
 from types import SimpleNamespace
 from zhida import worker
 
@@ -21,15 +24,20 @@ worker.ENDING_SECONDS = 0.5
 worker.find_role = {"fails": fails, "hangs": hangs}.__getitem__
 
 async def scene():
-    return await worker._run_roles(SimpleNamespace(stopping=asyncio.Event()), ["fails", "hangs"])
+    context = SimpleNamespace(stopping=asyncio.Event())
+    asyncio.get_running_loop().call_later(0.5, context.stopping.set)
+    return await worker._run_roles(context, sys.argv[1:])
 
 raise SystemExit(asyncio.run(scene()) + 10)
 """
 
 
-def test_a_worker_with_a_role_that_hangs_at_its_end_says_where_and_exits() -> None:
-    done = subprocess.run([sys.executable, "-c", _HANGS], capture_output=True, text=True, timeout=60, check=False)
+@pytest.mark.parametrize("roles", [["fails", "hangs"], ["hangs"]], ids=["after a failure", "when asked to stop"])
+def test_a_worker_with_a_role_that_hangs_at_its_end_says_where_and_exits(roles: list[str]) -> None:
+    command = [sys.executable, "-c", _HANGS, *roles]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1, done.stderr
-    assert "ValueError" in done.stdout + done.stderr
-    assert "roles do not end and are given up" in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert ("ValueError" in said) == ("fails" in roles)
+    assert "roles do not end and are given up" in said
     assert "most recent call first" in done.stderr
