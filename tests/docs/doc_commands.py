@@ -54,5 +54,9 @@ def commands() -> list[DocCommand]:
 
 
 def needing(needs: str) -> list[DocCommand]:
-    """The commands of one kind, in the order of their pages."""
-    return [command for command in commands() if command.needs == needs]
+    """The commands of one kind, in the order of their pages; what stands on several pages alike is run once."""
+    found: dict[tuple[str, frozenset[int]], DocCommand] = {}
+    for command in commands():
+        if command.needs == needs:
+            found.setdefault((command.text, command.exit_codes), command)
+    return list(found.values())
