@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.corpus import Corpus, Expected, load_corpus, preload
 from benchmarks.measure import BenchError, Broker, Observer, Outputs, Place, Reading
@@ -25,6 +25,7 @@ from zhida.stack import StartInterrupted
 from zhida.stack.children import Children
 
 _SETTLE_SECONDS = 15.0
+_WARM_UP = replace(next(way for way in WAYS if way.name == "handwritten"), name="warm_up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Throughput:
             registry.start("registry", ["zhida", "worker", "run", "registry"])
             self._wait_for_registry(registry)
             self._prepare(results)
+            self._warm_up(results)
             for number in range(self._sizes.rounds):
                 # Each round begins with another way, so that none always runs first.
                 turn = number % len(self._ways)
@@ -82,6 +84,11 @@ class Throughput:
                     registry.check()
                     self._measure(way, number, results)
         return results
+
+    def _warm_up(self, results: Results) -> None:
+        """Send everything through once, uncounted: what comes first would pay for all that the broker's JVM compiles."""
+        self._say("once through, uncounted, until the broker has compiled its code")
+        self._measure(_WARM_UP, 0, Results(loads=results.loads))
 
     def _wait_for_registry(self, registry: Workers) -> None:
         deadline = time.monotonic() + 60

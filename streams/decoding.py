@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -88,15 +88,12 @@ class Decoded:
         """The schema id that row *row* was written with."""
         return self.schema_ids if isinstance(self.schema_ids, int) else self.schema_ids[row]
 
-    def some(self, rows: Iterable[int]) -> Iterator[dict[str, Any]]:
-        """The records at *rows*, which are few.
-
-        One by one: gathering them would use Polars' threads, and wait for whatever else is computed there.
-        """
+    def some(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """The records at *rows*."""
         frame = self.frame
         if frame is None:
-            return (self.records[row] for row in rows)
-        return (frame.row(row, named=True) for row in rows)
+            return [self.records[row] for row in rows]
+        return frame[rows].rows(named=True) if rows else []
 
     def as_columns(self, dataset: Dataset) -> pl.DataFrame:
         """The records of *dataset* as columns, however they were read."""

@@ -29,7 +29,7 @@ _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _AT_ONCE = 200
 #: Records for which the state may still have to be asked when the next batch is prepared: while Redis works on a large
 #: batch the next is decoded and the one before is sent; of small ones all that a fetch has brought go together.
-_RECORDS_AHEAD = 5_000
+_RECORDS_AHEAD = 20_000
 
 log = structlog.get_logger("govern")
 
@@ -76,7 +76,7 @@ class GovernAgent:
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._settling: set[asyncio.Task[None]] = set()
         self._prepared: asyncio.Queue[_Held] = asyncio.Queue()
-        self._answered: asyncio.Queue[list[tuple[_Held, Answers]]] = asyncio.Queue(1)
+        self._answered: asyncio.Queue[list[tuple[_Held, Answers]]] = asyncio.Queue(4)
         self._records_ahead = 0
         self._room = asyncio.Event()
         app.task(self._ask_forever)

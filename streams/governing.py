@@ -236,7 +236,7 @@ class Governor:
         """The outcome of a prepared batch, now that the state has answered."""
         outcome, messages, decoded, judged = prepared.outcome, prepared.messages, prepared.decoded, prepared.judged
         outcome.counts = [] if prepared.outcome.again else answers.counts
-        for row, violations in self._step.judge(decoded, answers, prepared.context).items():
+        for row, violations in self._step.judge(answers, prepared.context).items():
             judged[row] = self._rules.in_order(judged.get(row, ()), violations)
         stopped = {broken.position for broken in outcome.quarantined}
         if prepared.outcome.again:
@@ -312,7 +312,7 @@ class Governor:
         decoded = prepared.decoded
         batch = decoded.records if decoded.frame is None else decoded.frame
         try:
-            answered = {row: (record, found) for row, record, found in self._step.answered(decoded, answers)}
+            answered = {row: (record, found) for row, record, found in self._step.answered(answers)}
             found = self._rules.judge_shadow(batch, prepared.context, answered)
         except (Exception, pl.exceptions.PanicException) as error:
             log.error("shadow rules failed, not counted", dataset=self.dataset.code, error=type(error).__name__)

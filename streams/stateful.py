@@ -49,6 +49,8 @@ class Answers:
 
     found: dict[int, dict[str, Found]] = field(default_factory=dict)
     stale: frozenset[int] = frozenset()
+    #: The records about which something was found, by row.
+    records: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     #: What the batch adds to the day's histograms.
     counts: list[tuple[Distribution, date, Buckets]] = field(default_factory=list)
 
@@ -98,7 +100,11 @@ class StateStep:
         return Request(Ask(self.plan, *place, texts), rows, today)
 
     def answers(self, request: Request, decoded: Decoded, replies: Replies, state: StateSource) -> Answers:
-        """What the state has found, by row. Blocking where a day's limits are new; raises what the state raises."""
+        """What the state has found, by row. Blocking where a day's limits are new; raises what the state raises.
+
+        Records are fetched here, where nobody waits: beside a thread that computes, each call that a loop makes into
+        Polars costs it a wait for the interpreter.
+        """
         plan, rows = self.plan, request.rows
         answers = Answers(stale=frozenset(rows[place] for place in replies.stale))
         for place, found in replies.found.items():
@@ -111,12 +117,14 @@ class StateStep:
                     for place in places[numbers > limit].tolist():
                         answers.found.setdefault(rows[place], {})[distribution.name] = (f"{limit:.6g}",)
                 answers.counts.append((distribution, request.today, buckets(numbers)))
+        current = sorted(answers.found.keys() - answers.stale)
+        answers.records = dict(zip(current, decoded.some(current), strict=True))
         return answers
 
-    def judge(self, decoded: Decoded, answers: Answers, context: JudgeContext) -> dict[int, tuple[Violation, ...]]:
+    def judge(self, answers: Answers, context: JudgeContext) -> dict[int, tuple[Violation, ...]]:
         """The violations by row; a rule that fails is logged, and breaks nothing."""
         judged: dict[int, tuple[Violation, ...]] = {}
-        for row, record, found in self.answered(decoded, answers):
+        for row, record, found in self.answered(answers):
             try:
                 violations = self._rules.judge_answers(record, found, context)
             except Exception as error:
@@ -127,13 +135,9 @@ class StateStep:
                 judged[row] = violations
         return judged
 
-    def answered(
-        self, decoded: Decoded, answers: Answers
-    ) -> Iterator[tuple[int, Mapping[str, Any], Mapping[str, Found]]]:
+    def answered(self, answers: Answers) -> Iterator[tuple[int, Mapping[str, Any], Mapping[str, Found]]]:
         """Row, record and what was found, for each row about which something was."""
-        rows = sorted(answers.found.keys() - answers.stale)
-        records = decoded.some(rows)
-        for row, record in zip(rows, records, strict=True):
+        for row, record in answers.records.items():
             yield row, record, answers.found[row]
 
 
