@@ -86,7 +86,7 @@ class Throughput:
         return results
 
     def _warm_up(self, results: Results) -> None:
-        """Send everything through once, uncounted: what comes first would pay for all that the broker's JVM compiles."""
+        """Send everything through once, uncounted: what comes first pays for all that the broker's JVM compiles."""
         self._say("once through, uncounted, until the broker has compiled its code")
         self._measure(_WARM_UP, 0, Results(loads=results.loads))
 
