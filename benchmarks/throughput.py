@@ -88,7 +88,7 @@ class Throughput:
     def _warm_up(self, results: Results) -> None:
         """Send everything through once, uncounted: what comes first pays for all that the broker's JVM compiles."""
         self._say("once through, uncounted, until the broker has compiled its code")
-        self._measure(_WARM_UP, 0, Results(loads=results.loads))
+        self._measure(replace(_WARM_UP, load=self._ways[0].load), 0, Results(loads=results.loads))
 
     def _wait_for_registry(self, registry: Workers) -> None:
         deadline = time.monotonic() + 60

@@ -135,8 +135,11 @@ class RowCodec:
             self._full_writer = fastavro.parse_schema(dict(writer_schema))
             flat = same_shape(writer_schema, dataset)
             self._reader = None if flat else self._reader_for(writer_schema)
-            self._walk = WireWalk(self._writer["fields"], HEADER_SIZE) if flat else None
-            self._plain = self._plain_reader() if flat else None
+            fields = self._writer["fields"]
+            self._walk = WireWalk(fields, HEADER_SIZE) if flat else None
+            self._plain: RowReader | None = None
+            if flat:
+                self._plain = compile_reader(fields, self._names, HEADER_SIZE, self._convert, RecordError)
         except Exception as error:
             raise SchemaMismatchError(f"schema {schema_id} of {dataset.code} cannot be used: {error}") from error
 
@@ -152,9 +155,6 @@ class RowCodec:
         buffer.write(self.header)
         fastavro.schemaless_writer(buffer, self._full_writer, record, strict_allow_default=True)
         return buffer.getvalue()
-
-    def _plain_reader(self) -> RowReader:
-        return compile_reader(self._writer["fields"], self._names, HEADER_SIZE, self._convert, RecordError)
 
     def decode(self, value: bytes) -> dict[str, Any]:
         """The record in a framed message, in catalog order; raises RecordError with the quarantine reason."""

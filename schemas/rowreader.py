@@ -64,7 +64,7 @@ def compile_reader(
         steps += _step(field["type"], wanted.get(field["name"]), field["name"] if field["name"] in converters else None)
     there = {field["name"] for field in fields}
     record = ", ".join(f"{name!r}: {place if name in there else None}" for name, place in wanted.items())
-    source = _TEMPLATE.format(start=start, steps=_indented(steps, 8), record=f"{{{record}}}")
+    source = _TEMPLATE.format(start=start, steps="\n".join(_lines(steps, 8)), record=f"{{{record}}}")
     scope: dict[str, Any] = {f"to_{name}": convert for name, convert in converters.items()} | {"Refused": refused}
     # Names of a registered schema's fields are Avro names, or compiling has failed before; in the code they are data.
     exec(compile(source, "<row reader>", "exec"), scope)  # noqa: S102
@@ -106,7 +106,3 @@ def _value(avro: Any, place: str | None, convert: str | None) -> list[str]:
 
 def _lines(lines: Sequence[str], width: int) -> list[str]:
     return [" " * width + line for line in lines]
-
-
-def _indented(lines: Sequence[str], width: int) -> str:
-    return "\n".join(_lines(lines, width))
