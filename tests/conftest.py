@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from zhida.stack import RunningStack
 from zhida.stack.testing import create_topic, running_stack, unique_name
+
+#: Seconds that may pass until all that a test has used is gone, and a process when all its tests are done.
+_TEARDOWN_SECONDS, _END_SECONDS = 180, 60
+_STDERR = pytest.StashKey[int]()
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +44,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Nothing is captured at this moment: what is written here is seen.
+    config.stash[_STDERR] = os.dup(2)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """After a failure nothing else watches what comes: pytest ends its own watch there (``faulthandler_timeout``)."""
+    faulthandler.dump_traceback_later(_TEARDOWN_SECONDS, exit=True, file=item.config.stash[_STDERR])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A process that cannot end says where it hangs, and fails, instead of keeping everybody waiting."""
+    faulthandler.dump_traceback_later(_END_SECONDS, exit=True, file=config.stash[_STDERR])
