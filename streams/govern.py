@@ -20,7 +20,7 @@ from streams.learning import Refused, learn_and_decode
 from streams.outputs import OutputWriter
 from streams.shadow import ShadowTally
 from streams.state.errors import StateUnavailable
-from streams.stateful import Answers
+from streams.stateful import Reply
 
 #: Batches whose outputs may be on their way at once.
 _IN_FLIGHT = 32
@@ -76,7 +76,7 @@ class GovernAgent:
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._settling: set[asyncio.Task[None]] = set()
         self._prepared: asyncio.Queue[_Held] = asyncio.Queue()
-        self._answered: asyncio.Queue[list[tuple[_Held, Answers]]] = asyncio.Queue(4)
+        self._answered: asyncio.Queue[list[tuple[_Held, Reply | None]]] = asyncio.Queue(4)
         self._records_ahead = 0
         self._room = asyncio.Event()
         app.task(self._ask_forever)
@@ -126,11 +126,11 @@ class GovernAgent:
         while not self._app.should_stop:
             held = await self._gathered()
             try:
-                answers = await self._ask([one.prepared for one in held])
+                replies = await self._ask([one.prepared for one in held])
             except Exception as error:
                 await self._give_up(held[0].event, error)
                 return
-            await self._answered.put(list(zip(held, answers, strict=True)))
+            await self._answered.put(list(zip(held, replies, strict=True)))
             for _ in held:
                 self._prepared.task_done()
 
@@ -150,17 +150,21 @@ class GovernAgent:
     async def _conclude_forever(self) -> None:
         """Conclude batches in that order, while the state is asked about the next ones."""
         while not self._app.should_stop:
-            for held, answers in await self._answered.get():
+            for held, reply in await self._answered.get():
                 try:
-                    await self._conclude(held, answers)
+                    await self._conclude(held, reply)
                 except Exception as error:
                     await self._give_up(held.event, error)
                     return
             self._answered.task_done()
 
-    async def _conclude(self, held: _Held, answers: Answers) -> None:
-        event = held.event
-        outcome = held.governor.conclude(held.prepared, answers)
+    async def _conclude(self, held: _Held, reply: Reply | None) -> None:
+        event, prepared = held.event, held.prepared
+        if reply is not None and len(event.value) > _AT_ONCE:
+            answers = await asyncio.to_thread(prepared.answers, reply)
+        else:
+            answers = prepared.answers(reply)
+        outcome = held.governor.conclude(prepared, answers)
         for distribution, day, buckets in outcome.counts:
             self._counts.setdefault((distribution, day), Counter()).update(buckets)
         futures = await self._writer.write(outcome, event.value)
@@ -178,7 +182,8 @@ class GovernAgent:
             if governor is None:
                 return False
             prepared = await self._prepare(governor, topic, partition, messages, again=True)
-            outcome = governor.conclude(prepared, (await self._ask([prepared]))[0])
+            (reply,) = await self._ask([prepared])
+            outcome = governor.conclude(prepared, prepared.answers(reply))
         for future in await self._writer.write(outcome, messages):
             await future
         return True
@@ -213,11 +218,11 @@ class GovernAgent:
         except UnknownIdsError:
             return await asyncio.to_thread(learning)
 
-    async def _ask(self, batches: Sequence[Prepared]) -> list[Answers]:
+    async def _ask(self, batches: Sequence[Prepared]) -> list[Reply | None]:
         """Try until the state answers: an outage of it is lag, not loss."""
         state = self._state
         if state is None or all(batch.request is None for batch in batches):
-            return [Answers() for _ in batches]
+            return [None for _ in batches]
         attempt = 0
         while True:
             try:

@@ -23,7 +23,7 @@ from schemas.catalog import Dataset
 from schemas.units import Units
 from schemas.verdict import QUARANTINE_REASONS, Feedback, Verdict, Violation, feedback_id
 from streams.decoding import BatchDecoder, Broken, CodecCache, Decoded
-from streams.stateful import Answers, Buckets, Request, StateStep
+from streams.stateful import Answers, Buckets, Reply, Request, StateStep
 
 #: China has one time zone and no summer time: "today" of a rule is the date there.
 CHINA = timezone(timedelta(hours=8))
@@ -117,21 +117,23 @@ class Prepared:
     def ask(self, state: StateSource, *, write: bool = True) -> Answers:
         """What the state finds. Blocking; raises what the state raises. Without *write* the state learns nothing."""
         self.pack(state, write=write)
-        return ask_together([self], state)[0]
+        return self.answers(ask_together([self], state)[0])
+
+    def answers(self, reply: Reply | None) -> Answers:
+        """What *reply*, from ``ask_together``, says about the batch's rows."""
+        return Answers() if self.request is None or reply is None else self.step.answers(self.decoded, reply)
 
 
-def ask_together(batches: Sequence[Prepared], state: StateSource) -> list[Answers]:
-    """What the state finds about each of *batches*, which are packed, asked one after the other in one round trip.
+def ask_together(batches: Sequence[Prepared], state: StateSource) -> list[Reply | None]:
+    """What the state says about each of *batches*, which are packed, asked one after the other in one round trip.
 
-    Blocking; raises what the state raises.
+    None where there was nothing to ask. Blocking; raises what the state raises. What it means is for
+    ``Prepared.answers`` to find out, while the state is asked about the next ones.
     """
     replies = iter(state.ask_all([batch.packed for batch in batches if batch.request is not None]))
-    answers: list[Answers] = []
-    for batch in batches:
-        request = batch.request
-        found = Answers() if request is None else batch.step.answers(request, batch.decoded, next(replies), state)
-        answers.append(found)
-    return answers
+    return [
+        None if batch.request is None else batch.step.reply(batch.request, next(replies), state) for batch in batches
+    ]
 
 
 class Governor:

@@ -43,6 +43,15 @@ class Request:
         return len(self.rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the state says to *request*; *limits* are those of its day."""
+
+    request: Request
+    replies: Replies
+    limits: Mapping[Distribution, float]
+
+
 @dataclass(slots=True)
 class Answers:
     """What was found: row -> question -> found. ``stale`` rows are of versions that newer ones have replaced."""
@@ -99,24 +108,27 @@ class StateStep:
                 texts = texts[rows]
         return Request(Ask(self.plan, *place, texts), rows, today)
 
-    def answers(self, request: Request, decoded: Decoded, replies: Replies, state: StateSource) -> Answers:
-        """What the state has found, by row. Blocking where a day's limits are new; raises what the state raises.
+    def reply(self, request: Request, replies: Replies, state: StateSource) -> Reply:
+        """*replies* to *request*, with the day's limits. Blocking where these are new; raises what *state* raises."""
+        wanted = self.plan.distributions
+        return Reply(request, replies, state.limits(wanted, request.today) if wanted else {})
 
-        Records are fetched here, where nobody waits: beside a thread that computes, each call that a loop makes into
-        Polars costs it a wait for the interpreter.
+    def answers(self, decoded: Decoded, reply: Reply) -> Answers:
+        """What the state has found, by row of *decoded*.
+
+        Records are fetched here and not where they are judged, which may be on a loop: beside a thread that computes,
+        each call that a loop makes into Polars costs it a wait for the interpreter.
         """
-        plan, rows = self.plan, request.rows
+        plan, rows, replies = self.plan, reply.request.rows, reply.replies
         answers = Answers(stale=frozenset(rows[place] for place in replies.stale))
         for place, found in replies.found.items():
             answers.found[rows[place]] = {plan.questions[number].name: what for number, what in found.items()}
-        if plan.distributions:
-            limits = state.limits(plan.distributions, request.today)
-            for distribution in plan.distributions:
-                places, numbers = _numbers(distribution, decoded, rows)
-                if (limit := limits.get(distribution)) is not None:
-                    for place in places[numbers > limit].tolist():
-                        answers.found.setdefault(rows[place], {})[distribution.name] = (f"{limit:.6g}",)
-                answers.counts.append((distribution, request.today, buckets(numbers)))
+        for distribution in plan.distributions:
+            places, numbers = _numbers(distribution, decoded, rows)
+            if (limit := reply.limits.get(distribution)) is not None:
+                for place in places[numbers > limit].tolist():
+                    answers.found.setdefault(rows[place], {})[distribution.name] = (f"{limit:.6g}",)
+            answers.counts.append((distribution, reply.request.today, buckets(numbers)))
         current = sorted(answers.found.keys() - answers.stale)
         answers.records = dict(zip(current, decoded.some(current), strict=True))
         return answers
