@@ -141,13 +141,28 @@ def batch_topic(app: MicroBatchApp, names: Collection[str]) -> Any:
 async def run_app(app: MicroBatchApp, stopping: asyncio.Event) -> None:
     """Run *app* until *stopping* is set; raise WorkerStoppedError when it ends by itself or crashes."""
     app.finalize()
-    await app.start()
     try:
+        if not await _started(app, stopping):
+            return
         await _until_stopped(app, stopping)
         # Who takes over goes on exactly where this worker ends.
         await app.consumer.finish(app.zhida_tuning.session_timeout / 2)
     finally:
         await app.stop()
+
+
+async def _started(app: MicroBatchApp, stopping: asyncio.Event) -> bool:
+    """Start *app*; False when *stopping* was set before that was done: Faust waits for its partitions for ever."""
+    starting, asked = asyncio.create_task(app.start()), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+        return starting.done()
+    finally:
+        for task in (starting, asked):
+            task.cancel()
+        await asyncio.gather(starting, asked, return_exceptions=True)
 
 
 async def _until_stopped(app: MicroBatchApp, stopping: asyncio.Event) -> None:

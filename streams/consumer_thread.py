@@ -12,10 +12,14 @@ What of ``faust.transport.drivers.aiokafka.AIOKafkaConsumerThread`` is replaced,
 ``seek_to_committed``
     does nothing while no partition is assigned, as between a change of topics and the new assignment; aiokafka fails
     an assertion then. The new assignment starts from the committed offsets anyway.
+``on_thread_stop``
+    gives up after a few seconds: aiokafka asks a broker that it has already left for committed offsets for ever when it
+    is stopped at that moment. The group hears of the leave when the session expires then.
 ``call_thread``, ``_start_thread``
     what is asked of a thread that ends meanwhile, or has ended, fails with ConsumerThreadEndedError. Stock waits for
     the answer for ever: a crash ends the thread by itself, so that a worker that had crashed could hang on its last
-    commit instead of ending, and nobody started it again.
+    commit instead of ending, and nobody started it again. And a thread that has ended says so in every case; stock
+    does not when it is cancelled, and whoever stops it waits a minute.
 """
 
 from __future__ import annotations
@@ -25,11 +29,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams import lenient, sharing
+
+#: Seconds in which the consumer has said to the broker that it leaves, or will not.
+_CLOSE_SECONDS = 5.0
+
+log = structlog.get_logger("streams")
 
 
 class ConsumerThreadEndedError(RuntimeError):
@@ -60,12 +70,23 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         finally:
             self._asked.discard(promise)
 
+    async def on_thread_stop(self) -> None:
+        """Close the consumer, as far as the broker lets it."""
+        try:
+            await asyncio.wait_for(super().on_thread_stop(), _CLOSE_SECONDS)
+        except TimeoutError:
+            log.warning("the consumer does not close and is given up", seconds=_CLOSE_SECONDS)
+            await self._ensure_consumer()._client.close()
+
     def _start_thread(self) -> None:
         try:
-            super()._start_thread()
+            # A fetch that fails while aiokafka closes raises this, and is nothing that anybody has to hear of.
+            with suppress(asyncio.CancelledError):
+                super()._start_thread()
         finally:
             with suppress(RuntimeError):  # the main loop is closed, and nobody waits
                 self.parent_loop.call_soon_threadsafe(self._end_calls)
+                self.set_shutdown()
 
     def _end_calls(self) -> None:
         self._over = True

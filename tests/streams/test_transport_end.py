@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -71,8 +72,28 @@ def test_what_is_asked_of_a_thread_that_is_ending_or_has_ended_fails_and_does_no
             await asyncio.wait_for(app.consumer.position(tp), _SECONDS)
         assert not thread._asked
         stopping.set()
+        ended, _ = await asyncio.wait({run}, timeout=_SECONDS)
+        assert ended, "it hangs"
         # Faust may have been about to ask something itself, and ends with that then.
-        await asyncio.gather(run, return_exceptions=True)
+        with suppress(ConsumerThreadEndedError):
+            await run
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_is_asked_to_stop_while_it_starts_stops(stack: RunningStack) -> None:
+    async def scene() -> None:
+        for seconds in (0.0, 0.05, 0.3, 1.0):
+            app, _ = _app(stack.settings.kafka())
+            # The broker answers, but the app's turn never comes.
+            app.tables.recovery.completed.set = lambda: None
+            stopping = asyncio.Event()
+            run = asyncio.create_task(run_app(app, stopping))
+            await asyncio.sleep(seconds)
+            stopping.set()
+            ended, _ = await asyncio.wait({run}, timeout=_SECONDS)
+            assert ended, f"it hangs when it is stopped after {seconds} s"
+            await run
 
     asyncio.run(scene())
 
