@@ -14,6 +14,9 @@ from rules.state.texts import bucket_end
 
 #: Of those who hold a key, so many of the newest are asked for their value.
 NEWEST = 8
+#: As many as are waiting for the first holder of a key before so many bytes are full are kept there, each in so many
+#: and its partition's digits.
+CROWDED, _WAITER_BYTES = 800, 49
 #: Partition and offset of a message, by report topic.
 Place = tuple[str, int, int]
 #: Report topic, identity -> order and message.
@@ -39,9 +42,8 @@ class MemoryState:
     _held: dict[tuple[str, str], _Held] = field(default_factory=dict)
     #: By index id, event and key.
     _waiting: dict[tuple[str, Event, str], _Waiting] = field(default_factory=lambda: defaultdict(dict))
-    #: By index id and key that nobody holds: who waits for the first holder though all is well, where it is only one
-    #: message.
-    _alone: dict[tuple[str, str], tuple[str, Place]] = field(default_factory=dict)
+    #: By index id and key that nobody holds: who waits for the first holder though all is well, as long as it is few.
+    _few: dict[tuple[str, str], list[tuple[str, Place]]] = field(default_factory=lambda: defaultdict(list))
     _histograms: dict[tuple[str, date], Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     _came: int = 0
     due: set[Place] = field(default_factory=set)
@@ -129,16 +131,24 @@ class MemoryState:
             # Not only what comes after the other record has to agree with it.
             event = "+"
             place = question.index.id, key
-            if not self._holders[place] and self._alone.setdefault(place, now) == now:
+            if not self._holders[place] and self._one_of_few(self._few[place], now):
                 return
         waiting, who = self._waiting[question.index.id, event, key], (now[1][0], identity)
         # An older version, which nothing tells where the record is in no index, must not wait in place of a newer one.
         waiting[who] = max(waiting.get(who, now), now)
 
+    @staticmethod
+    def _one_of_few(few: list[tuple[str, Place]], now: tuple[str, Place]) -> bool:
+        if now not in few:
+            if sum(_WAITER_BYTES + len(str(place[1])) for _, place in few) >= CROWDED:
+                return False
+            few.append(now)
+        return True
+
     def _wake(self, index: str, event: Event, key: str) -> None:
         self.due.update(place for _, place in self._waiting.pop((index, event, key), {}).values())
-        if event == "+" and (alone := self._alone.pop((index, key), None)):
-            self.due.add(alone[1])
+        if event == "+":
+            self.due.update(place for _, place in self._few.pop((index, key), ()))
 
 
 def limit_of(distribution: Distribution, days: Iterator[Mapping[int, int]]) -> float | None:

@@ -21,8 +21,8 @@
 --
 -- z:g:<topic>    hash, the guards by identity: order, then for each index in which the record is: id, key, 3 digits, value
 -- z:i:<index>    hash, by key who holds it: <when it came>:<holder>, or * where it is, or was, more than one. Where
---                nobody does: ~ <order> .. <place> of who waits for the first holder though all is well (conflicts).
---                Nearly every record does so, and this is as cheap as can be
+--                nobody does: ~ <order> .. <place> of each who waits for the first holder though all is well (conflicts).
+--                Nearly every record does so, and this is as cheap as can be; beyond some of them they wait in z:w
 -- z:m:<index>:<key>       sorted set of holders by when they came, where it is more than one
 --                         holder = 3 digits, bytes of the identity .. identity .. value
 -- z:w:<index><event>:<key>  hash of topic .. identity -> order .. place of who waits for the event at this key
@@ -41,6 +41,8 @@ if call('GET', 'z:epoch') ~= ARGV[1] then return redis.error_reply('STATELOST wh
 local spec = cjson.decode(ARGV[2])
 local write, place, topic = spec.write, spec.place, spec.topic
 local NONE, MANY, WAITS, NEWEST = string.rep(' ', 32), '*', byte('~'), 8
+-- Bytes at a key that nobody holds from which on no more who wait for the first holder are put there.
+local CROWDED = 800
 -- Arguments to one command, fewer than a Lua stack holds.
 local AT_ONCE = 2000
 local NOTHING = {}
@@ -95,7 +97,7 @@ local function hash(prefix, id)
   local name = prefix .. id
   local one = hash_of[name]
   if not one then
-    one = {name = name, id = id, cache = {}, wanted = {}, changed = {}, changes = 0, came_first = {}}
+    one = {name = name, id = id, cache = {}, wanted = {}, changed = {}, changes = 0, came_first = {}, quiet = {}}
     hash_of[name] = one
     insert(hashes, one)
   end
@@ -112,6 +114,7 @@ local function want(one, fields)
     end
   end
 end
+-- What was not asked for in advance: the keys that a record had before.
 local function cached(one, field)
   local text = one.cache[field]
   if text == nil then
@@ -164,14 +167,27 @@ local function length_of(text)
   return found
 end
 
--- What the guard of a row has to say now.
+-- What the guard of a row has to say now. One expression makes one text, a loop as many as it has rounds.
 local function now_of(row)
-  local now = orders[row]
-  for at = 1, #told do
-    local one = told[at]
-    local key = one[2][row]
+  local one, two = told[1], told[2]
+  local key, other = one[2][row], two and two[2][row]
+  local said, other_said = key and (one[3][row] or ''), other and (two[3][row] or '')
+  local now
+  if key and other then
+    now = orders[row] .. one[1].id .. key .. length_of(said) .. said
+      .. two[1].id .. other .. length_of(other_said) .. other_said
+  elseif key then
+    now = orders[row] .. one[1].id .. key .. length_of(said) .. said
+  elseif other then
+    now = orders[row] .. two[1].id .. other .. length_of(other_said) .. other_said
+  else
+    now = orders[row]
+  end
+  for at = 3, #told do
+    one = told[at]
+    key = one[2][row]
     if key then
-      local said = one[3][row] or ''
+      said = one[3][row] or ''
       now = now .. one[1].id .. key .. length_of(said) .. said
     end
   end
@@ -201,11 +217,9 @@ local function next_number()
     came = before_call
   end
   came = came + 1
-  return format('%.0f', came)
+  return format('%d', came)
 end
 
--- Names at which nobody waits, by what was read for all rows; names that are not in it have to be looked up.
-local quiet = {}
 local function waiting_name(index, event, key) return 'z:w:' .. index.id .. event .. ':' .. key end
 
 -- Whether anybody has ever waited at an index in z:w.
@@ -223,21 +237,23 @@ local function await(index, event)
 end
 
 local nows = {}
+-- Finds the keys at which nobody waits, in ``quiet`` of their index; for others that has to be looked up.
 local function look_for_waiting()
-  local names = {}
   for row = 1, guarded and rows or 0 do nows[row] = now_of(row) end
   for _, one in ipairs(told) do
-    local index, column = one[1], one[2]
+    local index, column, names, of = one[1], one[2], {}, {}
     for row = 1, is_awaited(index, '+') and #column or 0 do
-      if column[row] and guards.cache[identities[row]] ~= nows[row] then
-        insert(names, waiting_name(index, '+', column[row]))
+      local key = column[row]
+      if key and guards.cache[identities[row]] ~= nows[row] then
+        insert(names, waiting_name(index, '+', key))
+        insert(of, key)
       end
     end
-  end
-  for from = 1, #names, AT_ONCE do
-    local to = math.min(from + AT_ONCE - 1, #names)
-    if call('EXISTS', unpack(names, from, to)) == 0 then
-      for at = from, to do quiet[names[at]] = true end
+    for from = 1, #names, AT_ONCE do
+      local to = math.min(from + AT_ONCE - 1, #names)
+      if call('EXISTS', unpack(names, from, to)) == 0 then
+        for at = from, to do index.quiet[of[at]] = true end
+      end
     end
   end
 end
@@ -253,17 +269,17 @@ local function woken(name)
 end
 
 local function wake(index, event, key)
-  if is_awaited(index, event) then
-    local name = waiting_name(index, event, key)
-    if not quiet[name] and call('EXISTS', name) == 1 then woken(name) end
-    quiet[name] = true
-  end
+  if not is_awaited(index, event) or (event == '+' and index.quiet[key]) then return end
+  local name = waiting_name(index, event, key)
+  if call('EXISTS', name) == 1 then woken(name) end
+  if event == '+' then index.quiet[key] = true end
 end
 
 local function many(index, key) return 'z:m:' .. index.id .. ':' .. key end
+local function holder_text(identity, said) return length_of(identity) .. identity .. said end
 local function holder(text) return sub(text, find(text, ':', 1, true) + 1) end
-local function identity_of(holder_text) return sub(holder_text, 4, 3 + number_at(holder_text, 1)) end
-local function value_of(holder_text) return sub(holder_text, 4 + number_at(holder_text, 1)) end
+local function identity_of(text) return sub(text, 4, 3 + number_at(text, 1)) end
+local function value_of(text) return sub(text, 4 + number_at(text, 1)) end
 
 local function leave(index, key, member)
   local sole = held_by(index, key)
@@ -275,13 +291,25 @@ local function leave(index, key, member)
   end
 end
 
--- Of a key to which nobody came before: the row that has just come first.
-local function enter(index, key, member, row)
-  local sole = held_by(index, key)
+-- Those who have waited for the first holder of a key are judged again.
+local function wake_all(waiting)
+  local fields, count = {}, 0
+  for one in string.gmatch(waiting, '~([^~]+)') do
+    fields[count + 1], fields[count + 2] = '~' .. one, one
+    count = count + 2
+  end
+  call('HSET', woken(), unpack(fields))
+end
+
+-- ``came_first`` of a key to which nobody came before: the row that has just come.
+local function enter(index, key, identity, said, row)
+  local sole = cached(index, key)
+  if sole and byte(sole) == WAITS then
+    wake_all(sole)
+    sole = false
+  end
   if not sole then
-    local waiter = cached(index, key)
-    if waiter then call('HSET', woken(), waiter, sub(waiter, 2)) end
-    change(index, key, next_number() .. ':' .. member)
+    change(index, key, next_number() .. ':' .. length_of(identity) .. identity .. said)
     index.came_first[key] = row
   else
     index.came_first[key] = nil
@@ -289,12 +317,13 @@ local function enter(index, key, member, row)
       call('ZADD', many(index, key), sub(sole, 1, find(sole, ':', 1, true) - 1), holder(sole))
       change(index, key, MANY)
     end
-    call('ZADD', many(index, key), next_number(), member)
+    call('ZADD', many(index, key), next_number(), holder_text(identity, said))
   end
 end
 
 -- The same holder with another value keeps the moment at which it came.
-local function exchange(index, key, old, new)
+local function exchange(index, key, identity, old_said, new_said)
+  local old, new = holder_text(identity, old_said), holder_text(identity, new_said)
   local sole = held_by(index, key)
   local score = sole == MANY and call('ZSCORE', many(index, key), old)
   if score then
@@ -303,26 +332,27 @@ local function exchange(index, key, old, new)
   elseif sole and sole ~= MANY and holder(sole) == old then
     change(index, key, sub(sole, 1, find(sole, ':', 1, true)) .. new)
   else
-    enter(index, key, new, nil)
+    enter(index, key, identity, new_said, nil)
   end
 end
 
-local function tell_index(one, row, person, before)
+local function tell_index(one, row, identity, before)
   local index, key = one[1], one[2][row]
-  local said = key and (one[3][row] or '')
   if before and before[1] ~= key then
-    leave(index, before[1], person .. before[2])
+    leave(index, before[1], holder_text(identity, before[2]))
     wake(index, '-', before[1])
     before = nil
   end
-  if key and not (before and before[2] == said) then
-    if before then
-      exchange(index, key, person .. before[2], person .. said)
-    else
-      enter(index, key, person .. said, row)
-    end
-    wake(index, '+', key)
+  if not key then return end
+  local said = one[3][row] or ''
+  if not before then
+    enter(index, key, identity, said, row)
+  elseif before[2] ~= said then
+    exchange(index, key, identity, before[2], said)
+  else
+    return
   end
+  wake(index, '+', key)
 end
 
 local function tell(row)
@@ -336,8 +366,7 @@ local function tell(row)
     if before == now then return end
   end
   change(guards, identity, now)
-  local person = length_of(identity) .. identity
-  for at = 1, #told do tell_index(told[at], row, person, held_before[told[at][1].id]) end
+  for at = 1, #told do tell_index(told[at], row, identity, held_before[told[at][1].id]) end
 end
 
 -- What is found when the question is answered with a violation, else nil.
@@ -348,10 +377,11 @@ end
 function answer.agrees(index, key, sole, itself, said)
   if not sole then return end
   if sole ~= MANY then
-    local person = find(sole, ':', 1, true) + 1
-    local value = sub(sole, person + 3 + number_at(sole, person))
-    if value == said then return end
-    return {value}
+    local at = find(sole, ':', 1, true) + 1
+    at = at + 3 + number_at(sole, at)
+    -- Nearly always they agree, which is seen without taking the text apart.
+    if #sole - at + 1 == #said and find(sole, said, at, true) == at then return end
+    return {sub(sole, at)}
   end
   local found = {}
   local newest = call('ZREVRANGE', many(index, key), 0, NEWEST - 1)
@@ -384,33 +414,42 @@ local function wait(index, event, key, row)
   end
   call('EXPIRE', name, spec.wait)
   await(index, event)
-  quiet[name] = nil
+  if event == '+' then index.quiet[key] = nil end
 end
 
--- The first holder of a key may contradict what was reported before it came.
-local function wait_for_first(index, key, row)
-  local text = cached(index, key)
+local function is_among(entries, entry)
+  local from, to = find(entries, entry, 1, true)
+  -- Partition 12 begins as partition 1 does.
+  while from and to < #entries and byte(entries, to + 1) ~= WAITS do from, to = find(entries, entry, to, true) end
+  return from
+end
+
+-- The first holder of a key may contradict what was reported before it came. *text* is what stands at the key.
+local function wait_for_first(index, key, text, row)
+  local entry = '~' .. orders[row] .. place
   if not text then
-    change(index, key, '~' .. orders[row] .. place)
-  elseif byte(text) ~= WAITS or sub(text, 2) ~= orders[row] .. place then
+    change(index, key, entry)
+  elseif byte(text) ~= WAITS then
     wait(index, '+', key, row)
+  elseif not is_among(text, entry) then
+    if #text < CROWDED then change(index, key, text .. entry) else wait(index, '+', key, row) end
   end
 end
 
 local reply = {}
-local function ask(number, question, row)
-  local index, key = question.index, question.keys[row]
-  if not key then return end
-  local said, itself = question.values[row] or '', question.own and identities[row] or ''
-  local found = question.answer(index, key, held_by(index, key), itself, said, row)
+local function ask(number, question, key, row)
+  local index = question.index
+  local text = index.cache[key]
+  local sole = text and byte(text) ~= WAITS and text
+  local found = question.answer(index, key, sole, question.own and identities[row] or '', question.values[row] or '', row)
   if found then
     insert(reply, row - 1)
     insert(reply, number - 1)
     insert(reply, #found)
-    for _, text in ipairs(found) do insert(reply, text) end
+    for _, one in ipairs(found) do insert(reply, one) end
     if question.event then wait(index, question.event, key, row) end
   elseif question.for_first then
-    wait_for_first(index, key, row)
+    wait_for_first(index, key, text, row)
   end
 end
 
@@ -432,7 +471,10 @@ for row = 1, rows do
     insert(reply, 0)
   else
     if write and guarded then tell(row) end
-    for number = 1, #questions do ask(number, questions[number], row) end
+    for number = 1, #questions do
+      local key = questions[number].keys[row]
+      if key then ask(number, questions[number], key, row) end
+    end
   end
 end
 

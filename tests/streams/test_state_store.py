@@ -10,7 +10,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from state_cases import LICENCE, PERSON, Call, Told, as_texts, cut, lives, plans
+from state_cases import LICENCE, PENALTY, PERSON, Call, Told, as_texts, cut, lives, plans
 from state_servers import OwnRedis
 
 from rules.state.definitions import Distribution, Index, Question, Replies, StatePlan
@@ -250,6 +250,22 @@ def test_many_that_wait_for_one_event_are_spread_in_portions(place: Place, salt:
     assert place.drain(salt) == {(salt, 1, 10**12 + n) for n in range(crowd)}
 
 
+def test_all_that_wait_for_the_first_holder_of_a_key_are_woken_however_many_they_are(place: Place, salt: str) -> None:
+    penalties = Index(PENALTY.code, (salt,))
+    revoked = Question(penalties, "clear", ("number",))
+    asks = StatePlan(LICENCE, (), (revoked,), waiting=frozenset({revoked}))
+    # Partition 12 begins as partition 1 does, and the offsets are the same.
+    calls = [(partition, [row(f"u|{partition}.{n}", n, "k", "")]) for n in range(60) for partition in (12, 1)]
+    memory = MemoryState()
+    for partition, rows in [*calls, *calls[:7]]:
+        assert place.state.ask(asks, salt, partition, rows) == memory.ask(asks, salt, partition, rows)
+    comes = StatePlan(PENALTY, (penalties,), (), waiting=frozenset())
+    for state in (place.state, memory):
+        state.ask(comes, f"{salt}.1", 0, [row("p|1", 1, "k", "")])
+    assert len(memory.due) == 120
+    assert place.drain(salt, 13) == memory.due
+
+
 def test_who_waits_longer_than_the_given_days_is_forgotten(place: Place, salt: str) -> None:
     plan = unique(salt)
     place.state.ask(plan, salt, 0, [row("u|a", 1, "k", "", "k", ""), row("u|b", 2, "k", "", "k", "")])
@@ -305,7 +321,9 @@ def test_an_idle_look_at_the_due_lists_is_one_round_trip(place: Place, salt: str
         for command in monitor.listen():
             if command["command"] == f"ECHO {salt}":
                 break
-            heard.append((command["client_type"], command["command"].split()[0]))
+            # Whoever else uses this server at the moment is not asked about.
+            if salt in command["command"] or topic_code(salt) in command["command"] or command["client_type"] == "lua":
+                heard.append((command["client_type"], command["command"].split()[0]))
     assert [command for kind, command in heard if kind != "lua"] == ["EVALSHA"]
     assert len(heard) <= 3
 
