@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -30,6 +31,8 @@ _AT_ONCE = 200
 #: Records for which the state may still have to be asked when the next batch is prepared: while Redis works on a large
 #: batch the next is decoded and the one before is sent; of small ones all that a fetch has brought go together.
 _RECORDS_AHEAD = 20_000
+
+_Result = TypeVar("_Result")
 
 log = structlog.get_logger("govern")
 
@@ -74,6 +77,10 @@ class GovernAgent:
         self._state = state
         self._counts: dict[tuple[Distribution, date], Counter[int]] = {}
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        # A thread for each kind of work: what it works with stays in its caches.
+        self._preparing, self._asking, self._answering = (
+            ThreadPoolExecutor(1, thread_name_prefix=f"govern-{name}") for name in ("prepare", "ask", "answer")
+        )
         self._settling: set[asyncio.Task[None]] = set()
         self._prepared: asyncio.Queue[_Held] = asyncio.Queue()
         self._answered: asyncio.Queue[list[tuple[_Held, Reply | None]]] = asyncio.Queue(4)
@@ -161,7 +168,7 @@ class GovernAgent:
     async def _conclude(self, held: _Held, reply: Reply | None) -> None:
         event, prepared = held.event, held.prepared
         if reply is not None and len(event.value) > _AT_ONCE:
-            answers = await asyncio.to_thread(prepared.answers, reply)
+            answers = await self._beside(self._answering, prepared.answers, reply)
         else:
             answers = prepared.answers(reply)
         outcome = held.governor.conclude(prepared, answers)
@@ -212,11 +219,11 @@ class GovernAgent:
             return learn_and_decode(attempt, governor.codecs, governor.dataset)
 
         if len(messages) > _AT_ONCE:
-            return await asyncio.to_thread(learning)
+            return await self._beside(self._preparing, learning)
         try:
             return attempt({})
         except UnknownIdsError:
-            return await asyncio.to_thread(learning)
+            return await self._beside(self._preparing, learning)
 
     async def _ask(self, batches: Sequence[Prepared]) -> list[Reply | None]:
         """Try until the state answers: an outage of it is lag, not loss."""
@@ -228,7 +235,7 @@ class GovernAgent:
             try:
                 if sum(len(batch.messages) for batch in batches) <= _AT_ONCE:
                     return ask_together(batches, state)
-                return await asyncio.to_thread(ask_together, batches, state)
+                return await self._beside(self._asking, ask_together, batches, state)
             except StateUnavailable as error:
                 if self._app.should_stop:
                     raise
@@ -237,6 +244,10 @@ class GovernAgent:
                 log.warning("state does not answer, will try again", attempt=attempt, pause=pause, error=str(error))
                 self._app.consumer.still_trying()
                 await asyncio.sleep(pause)
+
+    @staticmethod
+    async def _beside(thread: ThreadPoolExecutor, work: Callable[..., _Result], *arguments: Any) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
     async def _settle(self, event: Any, outcome: Outcome, futures: list[asyncio.Future[Any]]) -> None:
         try:
