@@ -115,7 +115,7 @@ class _Group:
         if self.loose:
             texts = frame.select(text.alias(name) for name, text in self.loose.items())
             frame = frame.with_columns(loose_series(text) for text in texts.iter_columns())
-        return [_bounded(column) for column in frame.select(self.made).iter_columns()]
+        return _bounded(frame.select(self.made)).get_columns()
 
 
 class TextMaker:
@@ -274,14 +274,16 @@ def _or_empty(wanted: pl.Expr, text: pl.Expr) -> pl.Expr:
     return pl.when(wanted).then(text).otherwise(pl.lit("")).fill_null("")
 
 
-def _bounded(column: pl.Series) -> pl.Series:
-    lengths = column.str.len_bytes()
-    longest = lengths.max()
-    if not isinstance(longest, int) or longest <= LONGEST:
-        return column
-    hashed: Any = pl.col(column.name).chash  # type: ignore[attr-defined]
-    chosen = pl.when(pl.col(column.name).str.len_bytes() > LONGEST).then(hashed.sha2_256()).otherwise(column.name)
-    return column.to_frame().select(chosen.alias(column.name)).to_series()
+def _bounded(made: pl.DataFrame) -> pl.DataFrame:
+    """:func:`bounded` of every column; one look at all of them finds those that have to be touched."""
+    longest = made.select(pl.all().str.len_bytes().max()).row(0)
+    hashed: Any
+    for name, length in zip(made.columns, longest, strict=True):
+        if length is not None and length > LONGEST:
+            hashed = pl.col(name).chash  # type: ignore[attr-defined]
+            chosen = pl.when(pl.col(name).str.len_bytes() > LONGEST).then(hashed.sha2_256()).otherwise(name)
+            made = made.with_columns(chosen.alias(name))
+    return made
 
 
 def _plain(value: Any) -> str:

@@ -128,32 +128,51 @@ def _too_long(length: int) -> ValueError:
     return ValueError(f"a text of {length} bytes; the state keeps up to {LONGEST} (rules.state.texts.bounded)")
 
 
+class _Column:
+    """A column of texts as they lie in memory: one after the other, and where each begins."""
+
+    def __init__(self, series: pl.Series) -> None:
+        array: Any = series.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+        _, begins, data = array.buffers()
+        self._begins = np.frombuffer(begins, np.int64)[array.offset : array.offset + len(array) + 1]
+        self._data = memoryview(data or b"")
+        self.lengths = np.diff(self._begins)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Column) or not np.array_equal(self.lengths, other.lengths):
+            return False
+        return self.slice(0, len(self.lengths)) == other.slice(0, len(other.lengths))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def slice(self, start: int, size: int) -> bytes:
+        """The texts of *size* rows from *start*, joined."""
+        last = min(start + size, len(self.lengths))
+        return bytes(self._data[self._begins[start] : self._begins[last]])
+
+
 class _Frame:
     def __init__(self, frame: pl.DataFrame, key: str) -> None:
-        self._columns = [column.rechunk() for column in frame.iter_columns()]
+        self._frame = frame
+        self._columns = [_Column(column) for column in frame.iter_columns()]
         self._key = key
-        self._lengths: dict[int, pl.Series] = {}
-        self._hashed: dict[int, pl.Series] = {}
+        self._hashed: dict[int, _Column] = {}
 
     def blank(self, column: int) -> bool:
-        return not self._lengths_of(column).max()
+        return not self._columns[column].lengths.any()
 
     def same(self, column: int, other: int) -> bool:
-        one, two = self._columns[column], self._columns[other]
-        # Most columns differ in the first rows.
-        return one.head(8).equals(two.head(8)) and one.equals(two)
+        return self._columns[column] == self._columns[other]
 
     def plain(self, column: int, start: int, size: int) -> bytes:
-        return _joined(self._columns[column], start, size)
+        return self._columns[column].slice(start, size)
 
     def texts(self, column: int, start: int, size: int) -> tuple[bytes, bytes]:
-        lengths = self._lengths_of(column)
-        longest: Any = lengths.max()
-        if longest > LONGEST:
+        texts = self._columns[column]
+        lengths = texts.lengths[start : start + size]
+        if (longest := int(lengths.max())) > LONGEST:
             raise _too_long(longest)
-        return lengths[start : start + size].to_numpy().astype(_LENGTH).tobytes(), _joined(
-            self._columns[column], start, size
-        )
+        return lengths.astype(_LENGTH).tobytes(), texts.slice(start, size)
 
     def keys(self, column: int, start: int, size: int) -> bytes:
         hashed = self._hashed.get(column)
@@ -161,19 +180,9 @@ class _Frame:
             text: Any = pl.col("key")
             digest = text.chash.hmac_sha256(key=self._key).str.slice(0, KEY_WIDTH)
             chosen = pl.when(text == "").then(pl.lit(_NO_KEY)).otherwise(digest)
-            hashed = self._columns[column].alias("key").to_frame().select(chosen).to_series().rechunk()
-            self._hashed[column] = hashed
-        return _joined(hashed, start, size)
-
-    def _lengths_of(self, column: int) -> pl.Series:
-        if column not in self._lengths:
-            self._lengths[column] = self._columns[column].str.len_bytes()
-        return self._lengths[column]
-
-
-def _joined(column: pl.Series, start: int, size: int) -> bytes:
-    text: str = column.slice(start, size).str.join("").item()
-    return text.encode()
+            keys = self._frame.to_series(column).alias("key").to_frame()
+            self._hashed[column] = hashed = _Column(keys.select(chosen).to_series())
+        return hashed.slice(start, size)
 
 
 class _Rows:
