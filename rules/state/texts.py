@@ -246,7 +246,10 @@ class TextMaker:
             return str(xxhash.xxh3_128_intdigest(_bytes(SEPARATOR.join(parts))))
         if index.loose:
             parts = [loose(part) for part in parts]
-        return bounded(SEPARATOR.join(parts)) if all(part and not part.isspace() for part in parts) else ""
+        for part in parts:
+            if not part or part.isspace():
+                return ""
+        return bounded(SEPARATOR.join(parts))
 
     @cached_property
     def _row_text(self) -> dict[str, Callable[[Any], str]]:
