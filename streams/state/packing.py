@@ -214,7 +214,7 @@ class _Rows:
 
 
 class _Keyed:
-    """HMAC-SHA256 (RFC 2104) of many short texts with one key of at most a block, in a third of the time of ``hmac``."""
+    """HMAC-SHA256 (RFC 2104) of many texts with one key of at most a block, in a third of the time of ``hmac``."""
 
     def __init__(self, key: bytes) -> None:
         padded = key.ljust(hashlib.sha256().block_size, b"\0")
