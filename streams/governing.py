@@ -121,7 +121,7 @@ class Prepared:
 
     def answers(self, reply: Reply | None) -> Answers:
         """What *reply*, from ``ask_together``, says about the batch's rows."""
-        return Answers() if self.request is None or reply is None else self.step.answers(self.decoded, reply)
+        return Answers() if reply is None else self.step.answers(self.decoded, reply)
 
 
 def ask_together(batches: Sequence[Prepared], state: StateSource) -> list[Reply | None]:
