@@ -28,8 +28,8 @@ from zhida.stack import MissingProgram, StackError, StartInterrupted, start_stac
 from zhida.stack.ports import Ports
 from zhida.stack.signals import stop_signals
 
-_FULL = Sizes(records=400_000, slow_records=40_000, rounds=3)
-_QUICK = Sizes(records=6_000, slow_records=1_500, rounds=1)
+_FULL = Sizes(records=400_000, slow_records=40_000, rounds=3, warm_ups=6)
+_QUICK = Sizes(records=6_000, slow_records=1_500, rounds=1, warm_ups=1)
 #: Until then the broker's JVM compiles its code, which takes up to a third of a core.
 _WARM_SECONDS = 60.0
 _QUICK_SECONDS = 4.0
@@ -112,7 +112,10 @@ def side_by_side(options: argparse.Namespace, stop_asked: Callable[[], bool]) ->
     """The report of the side-by-side run."""
     base = _QUICK if options.quick else _FULL
     sizes = Sizes(
-        options.records or base.records, options.slow_records or base.slow_records, options.rounds or base.rounds
+        records=options.records or base.records,
+        slow_records=options.slow_records or base.slow_records,
+        rounds=options.rounds or base.rounds,
+        warm_ups=base.warm_ups,
     )
     begun = Begun.now()
     ways = [way.name for way in WAYS if not options.ways or way.name in options.ways.split(",")]

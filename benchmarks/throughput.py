@@ -25,7 +25,10 @@ from zhida.stack import StartInterrupted
 from zhida.stack.children import Children
 
 _SETTLE_SECONDS = 15.0
-_WARM_UP = replace(next(way for way in WAYS if way.name == "handwritten"), name="warm_up")
+#: What goes through the broker before anything counts: as others send it, then again and again as we do.
+_WARM_UP = {way.name: replace(way, name="warm_up") for way in WAYS if way.name in ("handwritten", "govern_all_rules")}
+#: Until that is no faster by this than it has been.
+_FASTER = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Sizes:
     records: int
     slow_records: int
     rounds: int
+    #: Times at most that everything is sent through before anything counts.
+    warm_ups: int
 
 
 @dataclass(slots=True)
@@ -86,9 +91,19 @@ class Throughput:
         return results
 
     def _warm_up(self, results: Results) -> None:
-        """Send everything through once, uncounted: what comes first pays for all that the broker's JVM compiles."""
-        self._say("once through, uncounted, until the broker has compiled its code")
-        self._measure(replace(_WARM_UP, load=self._ways[0].load), 0, Results(loads=results.loads))
+        """Send everything through, uncounted, until the broker's JVM has compiled what it will.
+
+        That takes it a minute and more, and a core of its own meanwhile, which the first rounds would pay for.
+        """
+        self._say("sending everything through, uncounted, until the broker has compiled its code")
+        uncounted, best = Results(loads=results.loads), 0.0
+        for number in range(self._sizes.warm_ups):
+            way = _WARM_UP["govern_all_rules" if number else "handwritten"]
+            self._measure(replace(way, load=self._ways[0].load), number, uncounted)
+            speed = uncounted.readings[way.name][-1].per_second if number else 0.0
+            if 0 < speed < _FASTER * best:
+                break
+            best = max(best, speed)
 
     def _wait_for_registry(self, registry: Workers) -> None:
         deadline = time.monotonic() + 60

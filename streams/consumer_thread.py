@@ -7,6 +7,8 @@ What of ``faust.transport.drivers.aiokafka.AIOKafkaConsumerThread`` is replaced,
     record is sent at once), so that a quiet stream costs broker and worker little; leaves out what a unit's transaction
     gave up again; has aiokafka read header names that are not UTF-8 (``streams.lenient``); and shares partitions in a
     way that bears members whose topics differ (``streams.sharing``).
+``on_start``
+    has fetches held for longer while no records come (``streams.quiet``).
 ``highwater``
     is the end of what may be read: what is behind an unfinished transaction may not yet.
 ``seek_to_committed``
@@ -34,7 +36,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streams import lenient, sharing
+from streams import lenient, quiet, sharing
 
 #: Seconds in which the consumer has said to the broker that it leaves, or will not.
 _CLOSE_SECONDS = 5.0
@@ -69,6 +71,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return await promise
         finally:
             self._asked.discard(promise)
+
+    async def on_start(self) -> None:
+        """Begin to fetch."""
+        await super().on_start()
+        if self.consumer.linger:
+            quiet.amend(self._ensure_consumer()._fetcher)
 
     async def on_thread_stop(self) -> None:
         """Close the consumer, as far as the broker lets it."""
