@@ -6,7 +6,15 @@ import logging
 import time
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 
 from connectors.base import UnreachableError
 from schemas.connection import KafkaConnection
@@ -85,10 +93,8 @@ def watermarks(client: Any, places: list[tuple[str, int]], timeout: float) -> di
     The end is the high watermark of a fetch. ListOffsets alone would do on Apache Kafka, but the embedded broker
     answers it with the *first* offset of the last batch, plus one. Takes the consumer's assignment away.
     """
-    found: dict[tuple[str, int], tuple[int, int]] = {}
-    for topic, partition in places:
-        low, listed = client.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout, cached=False)
-        found[topic, partition] = (low, listed)
+    begins, listed = (_listed(client, places, which, timeout) for which in (OFFSET_BEGINNING, OFFSET_END))
+    found = {place: (begins[place], listed[place]) for place in places}
     waiting = {place for place, (low, listed) in found.items() if listed > low}
     client.assign([TopicPartition(*place, found[place][1]) for place in waiting])
     deadline = time.monotonic() + timeout
@@ -108,6 +114,17 @@ def watermarks(client: Any, places: list[tuple[str, int]], timeout: float) -> di
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer to a fetch"))
     finally:
         client.unassign()
+    return found
+
+
+def _listed(client: Any, places: list[tuple[str, int]], which: int, timeout: float) -> dict[tuple[str, int], int]:
+    """The first or the last offset of each place as the broker lists it: one request a broker for all of them."""
+    asked = [TopicPartition(*place, which) for place in places]
+    found = {}
+    for answer in client.offsets_for_times(asked, timeout=timeout) if asked else ():
+        if answer.error is not None:
+            raise KafkaException(answer.error)
+        found[answer.topic, answer.partition] = int(answer.offset)
     return found
 
 

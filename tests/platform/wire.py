@@ -125,14 +125,19 @@ class Wire:
             topic, partition, offset = one.place
             ends[topic, partition] = max(ends.get((topic, partition), 0), offset + 1)
         deadline = time.monotonic() + seconds
-        while True:
-            found = self.committed()
-            behind = {place: found[place][0] for place, end in ends.items() if found[place][0] < end}
-            if not behind:
-                return
-            assert time.monotonic() < deadline, f"not judged within {seconds} s: {behind} of {ends}"
-            self.platform.watch()
-            time.sleep(0.05)
+        places = [TopicPartition(*place) for place in ends]
+        group = Consumer(self.kafka.confluent() | _READING | {"group.id": GOVERN_GROUP})
+        try:
+            while True:
+                found = {(at.topic, at.partition): at.offset for at in group.committed(places, timeout=10)}
+                behind = {place: found[place] for place, end in ends.items() if found[place] < end}
+                if not behind:
+                    return
+                assert time.monotonic() < deadline, f"not judged within {seconds} s: {behind} of {ends}"
+                self.platform.watch()
+                time.sleep(0.05)
+        finally:
+            group.close()
 
     def accepted(self, dataset: Dataset) -> dict[Place, Message]:
         """Accepted and suspect messages by the place where they were reported."""
