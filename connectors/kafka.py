@@ -93,8 +93,8 @@ def watermarks(client: Any, places: list[tuple[str, int]], timeout: float) -> di
     The end is the high watermark of a fetch. ListOffsets alone would do on Apache Kafka, but the embedded broker
     answers it with the *first* offset of the last batch, plus one. Takes the consumer's assignment away.
     """
-    begins, listed = (_listed(client, places, which, timeout) for which in (OFFSET_BEGINNING, OFFSET_END))
-    found = {place: (begins[place], listed[place]) for place in places}
+    begins, ends = (_listed(client, places, which, timeout) for which in (OFFSET_BEGINNING, OFFSET_END))
+    found = {place: (begins[place], ends[place]) for place in places}
     waiting = {place for place, (low, listed) in found.items() if listed > low}
     client.assign([TopicPartition(*place, found[place][1]) for place in waiting])
     deadline = time.monotonic() + timeout
