@@ -33,7 +33,7 @@ from schemas.connection import KafkaConnection
 #: The key of publishers' marks; they say nothing to readers.
 _MARK = b"-"
 #: Some brokers (Tansu) look for new records only about twice in this time.
-_LONG_POLL_MS = 100
+_LONG_POLL_MS = 250
 _POLL_SECONDS = 0.1
 _FIRST_SECONDS = 5.0
 #: Seconds between two attempts to publish.

@@ -15,17 +15,16 @@ from confluent_kafka.schema_registry.rule_registry import RuleOverride, RuleRegi
 from confluent_kafka.schema_registry.rules.cel.cel_executor import CelExecutor
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 from registry_support import RegistryThread
+from shipped import RULES
 
 from rules.contract import REFERENCE_TYPE, contract_rule_set
 from rules.records import record_of
-from rules.ruleset import DatasetRules, RuleSet
-from schemas.catalog import Catalog
+from rules.ruleset import DatasetRules
 from schemas.connection import RegistryConnection
 from schemas.registry.client import RegistryClient
 from zhida.stack import RunningStack
 from zhida.stack.testing import unique_name
 
-RULES = RuleSet.load(Catalog.load())
 CONTEXT = RULES.examples.context()
 LICENCE = RULES.dataset("administrative_licence")
 GOOD: dict[str, Any] = {

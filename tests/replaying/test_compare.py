@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.ruleset import RuleSet
-from schemas.catalog import Catalog
 from schemas.units import Region, Regions, Unit, Units
 from schemas.verdict import Violation, encode_violations
 from zhida.cli._rules_replay import parse_moment
@@ -151,7 +150,7 @@ def test_counts_samples_units_and_cities_come_from_the_differences_alone() -> No
 
 
 def test_a_rule_that_the_sets_do_not_change_is_told_apart() -> None:
-    rules = RuleSet.load(Catalog.load())
+    rules = shipped.RULES
     tally = Tally()
     known = "administrative_penalty.unit.known_unit"
     tally.rules[known].update(["mended"])
@@ -196,7 +195,7 @@ def test_headers_that_are_not_ours_are_passed_over() -> None:
 
 
 def test_without_a_state_no_rule_that_asks_it_is_compared_whatever_set_it_is_from() -> None:
-    rules = RuleSet.load(Catalog.load())
+    rules = shipped.RULES
     listed, scope = left_out(rules, rules, None)
     is_left_out = scope.never
     asking = {rule.id for found in rules for rule in found.active if rule.asks is not None}

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from shipped import CATALOG, RULES
 
-from rules.ruleset import RuleSet
 from rules.state.memory import MemoryState
 from schemas.assignments import Assignments
-from schemas.catalog import Catalog
 from schemas.release import Release
 from schemas.units import Regions, Units
 from streams.decoding import CodecCache
@@ -21,9 +20,8 @@ from zhida.replaying.judging import Judge, Record, left_out
 from zhida.sample.generate import NO_FAULTS, generate
 from zhida.sample.message import MessageEncoder, SampleMessage
 
-CATALOG, UNITS, REGIONS = Catalog.load(), Units.load(), Regions.load()
+UNITS, REGIONS = Units.load(), Regions.load()
 ASSIGNMENTS = Assignments.load(CATALOG, UNITS, REGIONS)
-RULES = RuleSet.load(CATALOG)
 IDS = {dataset.code: number for number, dataset in enumerate(CATALOG, 1)}
 NOW = round(datetime.now(UTC).timestamp() * 1000)
 CODE = "abnormal_operation"

@@ -10,13 +10,12 @@ import pytest
 from contract_clients import Client
 from rules_tables import make_columns
 from rules_toys import one_rule, record
+from shipped import RULES
 
 from rules.contract import MAX_NAME, REFERENCE_TYPE, contract_name, contract_rule_set, said_in_cel
 from rules.records import record_of
-from rules.ruleset import DatasetRules, RuleSet
-from schemas.catalog import Catalog
+from rules.ruleset import DatasetRules
 
-RULES = RuleSet.load(Catalog.load())
 CODES = [rules.dataset.code for rules in RULES]
 CONTEXT = RULES.examples.context()
 #: Kinds that CEL has words for, whatever the field's type.

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from rules_toys import CATALOG, CONTEXT, LIBRARY, UNASSIGNED, UNIT, record, write_library
+from shipped import RULES
 
 from rules.examples import record_of
 from rules.explain import ExplainedRule, explain_rules, rule_texts
 from rules.ruleset import LIBRARY_DIR, DatasetRules, RuleSet
-from schemas.catalog import Catalog
 from schemas.verdict import Violation
 
 CODE = "administrative_penalty"
@@ -200,7 +200,7 @@ def test_a_value_of_another_type_makes_a_rule_fail_and_no_other(tmp_path: Path) 
 
 @cache
 def _library() -> RuleSet:
-    return RuleSet.load(Catalog.load())
+    return RULES
 
 
 def _judged(rules: DatasetRules, of: dict[str, Any]) -> set[str]:

@@ -15,13 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_tables import TODAY, UNITS, make_columns
+from shipped import CATALOG, RULES
 
 from rules.checks.base import JudgeContext
-from rules.ruleset import DatasetRules, RuleSet
-from schemas.catalog import Catalog, Dataset
+from rules.ruleset import DatasetRules
+from schemas.catalog import Dataset
 
-CATALOG = Catalog.load()
-RULES = RuleSet.load(CATALOG)
 CODES = [dataset.code for dataset in CATALOG]
 CONTEXT = JudgeContext(TODAY, frozenset(UNITS), assigned=frozenset(UNITS[:200]))
 #: ZHIDA_RULES_ROWS=3000000 for a long run, another ZHIDA_RULES_SEED for other rows.

@@ -7,20 +7,18 @@ import shutil
 from pathlib import Path
 
 import pytest
+from shipped import CATALOG, RULES
 
 from rules.checks import kinds
 from rules.errors import RuleError
 from rules.examples import lint, run_examples
 from rules.records import record_of
 from rules.ruleset import LIBRARY_DIR, RuleSet
-from schemas.catalog import Catalog
-
-CATALOG = Catalog.load()
 
 
 @pytest.fixture(scope="module")
 def rule_set() -> RuleSet:
-    return RuleSet.load(CATALOG)
+    return RULES
 
 
 def test_the_library_has_no_problems() -> None:

@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 from rules_toys import one_rule
+from shipped import RULES
 
 from rules.checks import kinds
 from rules.coverage import mutant_shares
 from rules.mutants import mutants, mutants_of
 from rules.rows import rule_terms
-from rules.ruleset import RuleSet
 from rules.variants import expressions, patterns, sources
-from schemas.catalog import Catalog
-
-RULES = RuleSet.load(Catalog.load())
 
 
 def test_examples_notice_nine_of_ten_changes_to_a_rule(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,15 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rules_tables import make_columns
+from shipped import CATALOG, RULES
 
-from rules.ruleset import RuleSet
 from rules.state import texts as state_texts
 from rules.state.definitions import Index, Question, StatePlan
 from rules.state.texts import LONGEST, STABLE, TextMaker, loose, loose_series
-from schemas.catalog import Catalog
 
-CATALOG = Catalog.load()
-RULES = RuleSet.load(CATALOG)
 TODAY = date(2026, 6, 30)
 
 

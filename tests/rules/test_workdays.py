@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_toys import UNIT, one_rule, record
+from shipped import RULES
 
 from rules.checks.base import JudgeContext
 from rules.examples import calendar_warnings
-from rules.ruleset import RuleSet
 from rules.workdays import WorkCalendar, calendar_gap, china, too_early
-from schemas.catalog import Catalog
 
 CALENDAR = china()
 DAYS = st.dates(CALENDAR.first, CALENDAR.last)
@@ -112,7 +111,7 @@ def test_a_rule_says_what_it_cannot_decide(tmp_path: Path) -> None:
 
 
 def test_lint_warns_a_month_before_the_calendar_ends() -> None:
-    rule_set = RuleSet.load(Catalog.load())
+    rule_set = RULES
     assert calendar_warnings(rule_set, CALENDAR.last - timedelta(days=31)) == []
     said = calendar_warnings(rule_set, CALENDAR.last - timedelta(days=30))
     assert any("administrative_licence.XK_JDRQ.workday_deadline" in line and "chinesecalendar" in line for line in said)

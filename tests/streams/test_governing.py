@@ -8,13 +8,14 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from shipped import CATALOG, RULES
 
 from rules.checks.base import JudgeContext
 from rules.document import RuleDocument
 from rules.ruleset import LIBRARY_DIR, DatasetRules, Judgement, RuleSet
 from rules.state.definitions import StatePlan
 from schemas.assignments import Assignments
-from schemas.catalog import Catalog, Dataset
+from schemas.catalog import Dataset
 from schemas.framing import frame_header
 from schemas.registry.client import RegistryUnavailable, UnknownSchema
 from schemas.rowcodec import RowCodec
@@ -28,7 +29,7 @@ from streams.shadow import ShadowTally
 from zhida.sample.generate import NO_FAULTS, generate
 from zhida.sample.message import MessageEncoder, SampleMessage
 
-CATALOG, UNITS, REGIONS = Catalog.load(), Units.load(), Regions.load()
+UNITS, REGIONS = Units.load(), Regions.load()
 ASSIGNMENTS = Assignments.load(CATALOG, UNITS, REGIONS)
 DATASET = CATALOG["administrative_penalty"]
 TODAY = date(2026, 9, 1)
@@ -69,9 +70,7 @@ class Report:
 def _governor(schemas: Schemas | None = None, rules: RuleSet | None = None, dataset: Dataset = DATASET) -> Governor:
     codecs = CodecCache(schemas or Schemas())
     codecs.learn(dataset, IDS[dataset.code])
-    return Governor(
-        dataset, rules or RuleSet.load(CATALOG), UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20, row_limit=100
-    )
+    return Governor(dataset, rules or RULES, UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20, row_limit=100)
 
 
 def _assigned_from(day: date) -> Assignments:
@@ -153,7 +152,7 @@ def test_a_record_that_the_rules_fail_on_is_set_apart_and_its_neighbours_are_jud
 ) -> None:
     victims = {3, 11, count - 1}
     names = {(str(sound[i].unit), (sound[i].record or {})["record_id"]) for i in victims}
-    whole = RuleSet.load(CATALOG)
+    whole = RULES
     expected = _judge(_governor(rules=whole), reports[:count])
     outcome = _judge(_governor(rules=FragileRules(whole, names, columns_fail=True)), reports[:count])
     assert {broken.position: broken.reason for broken in outcome.quarantined} == dict.fromkeys(
@@ -172,7 +171,7 @@ def test_a_record_that_the_rules_fail_on_is_set_apart_and_its_neighbours_are_jud
 
 
 def test_rows_and_columns_of_one_batch_get_the_same_outcome(reports: list[Report]) -> None:
-    whole = RuleSet.load(CATALOG)
+    whole = RULES
     columns = _judge(_governor(rules=whole), reports)
     rows = _judge(_governor(rules=FragileRules(whole, set(), columns_fail=True)), reports)
     assert (columns.stopped, columns.suspects, columns.feedback) == (rows.stopped, rows.suspects, rows.feedback)
@@ -184,7 +183,7 @@ def test_an_assignment_begins_at_midnight_in_china(reports: list[Report], count:
     codecs.learn(DATASET, IDS[DATASET.code])
     governor = Governor(
         DATASET,
-        RuleSet.load(CATALOG),
+        RULES,
         UNITS,
         _assigned_from(date(2026, 9, 2)),
         codecs,
@@ -216,9 +215,7 @@ def test_while_the_registry_is_away_nothing_is_judged_and_nothing_is_set_apart(r
     schemas = Schemas()
     schemas.reachable = False
     codecs = CodecCache(schemas)
-    governor = Governor(
-        DATASET, RuleSet.load(CATALOG), UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20, row_limit=100
-    )
+    governor = Governor(DATASET, RULES, UNITS, ASSIGNMENTS, codecs, max_record_bytes=1 << 20, row_limit=100)
     for batch in (reports[:5], reports):
         with pytest.raises(UnknownIdsError) as unknown:
             _judge(governor, batch)
