@@ -8,7 +8,7 @@ What of ``faust.transport.drivers.aiokafka.AIOKafkaConsumerThread`` is replaced,
     gave up again; has aiokafka read header names that are not UTF-8 (``streams.lenient``); and shares partitions in a
     way that bears members whose topics differ (``streams.sharing``).
 ``on_start``
-    has fetches held for longer while no records come (``streams.quiet``).
+    has quiet partitions left out of most fetches, and fetches held for longer where nothing comes (``streams.quiet``).
 ``highwater``
     is the end of what may be read: what is behind an unfinished transaction may not yet.
 ``seek_to_committed``

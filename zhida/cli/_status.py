@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -172,34 +173,36 @@ def _api(settings: Settings) -> tuple[str, str]:
 
 def datasets(kafka: KafkaConnection, catalog: Catalog) -> list[DatasetStatus]:
     """Received, governed and lag of each dataset of *catalog* whose report topic exists."""
-    consumer = _consumer(kafka)
-    try:
-        there = consumer.list_topics(timeout=_SECONDS).topics
-        return [
-            _dataset(
-                consumer, dataset.code, dataset.zh, dataset.report_topic, len(there[dataset.report_topic].partitions)
-            )
-            for dataset in catalog
-            if dataset.report_topic in there
-        ]
-    finally:
-        consumer.close()
-
-
-def _dataset(consumer: Any, code: str, zh: str, topic: str, partitions: int) -> DatasetStatus:
     from confluent_kafka import TopicPartition
 
     from connectors.kafka import watermarks
 
-    places = [(topic, partition) for partition in range(partitions)]
-    marks = watermarks(consumer, places, _SECONDS)
-    received = lag = 0
-    for at in consumer.committed([TopicPartition(*place) for place in places], timeout=_SECONDS):
-        low, high = marks[topic, at.partition]
-        # All that was ever received: retention takes messages away, but not the verdicts on them.
-        received += high
-        lag += high - min(max(at.offset, low), high)
-    return DatasetStatus(code, zh, received, received - lag, lag)
+    consumer = _consumer(kafka)
+    try:
+        there = consumer.list_topics(timeout=_SECONDS).topics
+        found = [dataset for dataset in catalog if dataset.report_topic in there]
+        if not found:
+            return []
+        places = [
+            (dataset.report_topic, partition)
+            for dataset in found
+            for partition in range(len(there[dataset.report_topic].partitions))
+        ]
+        marks = watermarks(consumer, places, _SECONDS)
+        committed = consumer.committed([TopicPartition(*place) for place in places], timeout=_SECONDS)
+    finally:
+        consumer.close()
+    # All that was ever received: retention takes messages away, but not the verdicts on them.
+    received: Counter[str] = Counter()
+    lag: Counter[str] = Counter()
+    for at in committed:
+        low, high = marks[at.topic, at.partition]
+        received[at.topic] += high
+        lag[at.topic] += high - min(max(at.offset, low), high)
+    return [
+        DatasetStatus(dataset.code, dataset.zh, received[topic], received[topic] - lag[topic], lag[topic])
+        for dataset, topic in ((dataset, dataset.report_topic) for dataset in found)
+    ]
 
 
 def _consumer(kafka: KafkaConnection) -> Any:
