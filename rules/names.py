@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rules.state.texts import loose
+from rules.state.normal import loose
 
 #: In NFKC, where halfwidth and compatibility dots have become others already.
 _DOTS = "•‧∙⋅・᛫⸱ꞏ"

@@ -13,7 +13,7 @@ from typing import Any
 
 from rules.identifiers import ID_REGIONS, WIDTH, id_number_is_valid, uscc_is_valid
 from rules.names import among_names
-from rules.state.texts import loose
+from rules.state.normal import loose
 
 _OTHER_COMPARISON: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,

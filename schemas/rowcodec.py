@@ -12,6 +12,7 @@ import io
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 
 import fastavro
@@ -45,6 +46,7 @@ class SchemaMismatchError(Exception):
     """A registered schema cannot be read as a record of the dataset."""
 
 
+@lru_cache(maxsize=1 << 16)
 def _to_date(days: int) -> date:
     if not DATE_RANGE[0] <= days <= DATE_RANGE[1]:
         raise RecordError("undecodable", f"a date lies outside the years {FIRST_DAY.year} to {LAST_DAY.year}")

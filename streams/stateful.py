@@ -18,7 +18,7 @@ import structlog
 
 from rules.checks.base import JudgeContext
 from rules.ruleset import DatasetRules, Found
-from rules.state.definitions import Ask, Distribution, Replies, StatePlan, StateSource, Texts
+from rules.state.definitions import Ask, Distribution, Replies, StatePlan, StateSource
 from rules.state.texts import TextMaker, buckets
 from schemas.verdict import Violation
 from streams.decoding import Decoded
@@ -92,7 +92,6 @@ class StateStep:
         gone = set(out) if withdraw else set()
         if out and not withdraw:
             rows = [row for row in rows if row not in out]
-        texts: Texts
         if decoded.frame is None:
             records = [
                 decoded.records[row] | {"deleted": True} if row in gone else decoded.records[row] for row in rows

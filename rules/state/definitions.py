@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property, lru_cache
@@ -101,6 +101,11 @@ class Distribution:
         return f"@usual.{self.id}.{_digest(self.days, self.quantile, self.times, self.least)}"
 
 
+#: Of a question the id of its index, the mode, whether it asks about records of the same dataset, and the event by
+#: which a flagged record comes clear, None where nobody waits.
+Asked = tuple[str, Mode, bool, Event | None]
+
+
 @dataclass(frozen=True)
 class StatePlan:
     """What is told and asked for each record of a dataset under one rule set.
@@ -123,9 +128,8 @@ class StatePlan:
         return tuple(index.id for index in self.indexes)
 
     @cached_property
-    def asked(self) -> tuple[tuple[str, Mode, bool, Event | None], ...]:
-        """Of each question the id of its index, the mode, whether it asks about records of the same dataset, and the
-        event by which a flagged record comes clear, None where nobody waits."""
+    def asked(self) -> tuple[Asked, ...]:
+        """Each question."""
         return tuple(
             (
                 question.index.id,
@@ -142,9 +146,35 @@ class StatePlan:
         return StatePlan(self.dataset, self.indexes)
 
 
-#: A row for each record: identity, order, offset, then key and value of each index, then key and value of each
-#: question; "" for a key says that there is none. Columns of a frame, or tuples where there are few.
-Texts = pl.DataFrame | list[tuple[str, ...]]
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A row for each record: identity, order, offset, then key and value of each index, then of each question.
+
+    "" for a key says that there is none. What is the same column for all records stands once in ``columns``, and
+    ``places`` says of each in that order which of them it is. Columns of a frame, or a tuple each where there are few.
+    """
+
+    columns: pl.DataFrame | Sequence[tuple[str, ...]]
+    places: Sequence[int]
+
+    def __len__(self) -> int:
+        return self.columns.height if isinstance(self.columns, pl.DataFrame) else len(self.columns[0])
+
+    def __getitem__(self, rows: slice | Sequence[int]) -> Texts:
+        """The same of some rows."""
+        columns = self.columns
+        if isinstance(columns, pl.DataFrame):
+            return Texts(columns[rows], self.places)
+        if isinstance(rows, slice):
+            return Texts([column[rows] for column in columns], self.places)
+        return Texts([tuple(map(column.__getitem__, rows)) for column in columns], self.places)
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """Every row, with each of its columns."""
+        columns = self.columns
+        held = columns.rows() if isinstance(columns, pl.DataFrame) else zip(*columns, strict=True)
+        for row in held:
+            yield tuple(map(row.__getitem__, self.places))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-import polars as pl
-
 from rules.state.definitions import CLEARED_BY, Ask, Distribution, Event, Packed, Question, Replies, StatePlan, Texts
 from rules.state.texts import bucket_end
 
@@ -52,9 +50,7 @@ class MemoryState:
         """See ``StateSource``."""
         found: dict[int, dict[int, tuple[str, ...]]] = {}
         stale: set[int] = set()
-        for row, (identity, order, offset, *rest) in enumerate(
-            texts.rows() if isinstance(texts, pl.DataFrame) else texts
-        ):
+        for row, (identity, order, offset, *rest) in enumerate(texts.rows()):
             pairs = list(zip(rest[::2], rest[1::2], strict=True))
             entries, asked = pairs[: len(plan.indexes)], pairs[len(plan.indexes) :]
             held = [self._held.get((index.id, identity)) for index in plan.indexes]

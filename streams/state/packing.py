@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import struct
+from binascii import hexlify
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -17,12 +19,12 @@ import orjson
 import polars as pl
 import polars_hash  # noqa: F401 (adds Expr.chash)
 
-from rules.state.definitions import StatePlan, Texts
-from rules.state.texts import LONGEST
+from rules.state.definitions import Asked, StatePlan, Texts
+from rules.state.normal import LONGEST
 
 #: Characters of a hashed key; as many spaces say that there is none.
 KEY_WIDTH = 32
-_NO_KEY = " " * KEY_WIDTH
+_NO_KEY = b" " * KEY_WIDTH
 _LENGTH = np.dtype(">u2")
 _IDENTITY, _ORDER, _FIRST_PAIR = 0, 1, 3
 
@@ -30,12 +32,13 @@ _IDENTITY, _ORDER, _FIRST_PAIR = 0, 1, 3
 class _Batch(Protocol):
     """The columns of a batch by number."""
 
-    def blank(self, column: int) -> bool:
-        """Whether every row of the column is empty."""
+    @property
+    def width(self) -> int:
+        """How many there are."""
         ...
 
-    def same(self, column: int, other: int) -> bool:
-        """Whether two columns hold the same."""
+    def blank(self, column: int) -> bool:
+        """Whether every row of the column is empty."""
         ...
 
     def plain(self, column: int, start: int, size: int) -> bytes:
@@ -70,11 +73,10 @@ class Packer:
         wait: int,
     ) -> Iterator[tuple[int, tuple[bytes, ...]]]:
         """For each *size* rows the number of the first one and the arguments, all but the epoch."""
-        batch: _Batch = _Frame(texts, self._key) if isinstance(texts, pl.DataFrame) else _Rows(texts, self._keyed)
-        spec, keys, values = _layout(plan, batch)
-        topic = topic_code(place[0])
-        spec |= {"write": write, "wait": wait, "topic": topic, "place": f"{topic}:{place[1]}"}
-        head = orjson.dumps(spec)
+        columns = texts.columns
+        batch: _Batch = _Frame(columns, self._key) if isinstance(columns, pl.DataFrame) else _Rows(columns, self._keyed)
+        there = tuple(not batch.blank(column) for column in range(batch.width))
+        head, keys, values = _layout(plan.index_ids, plan.asked, tuple(texts.places), there, place, write, wait)
         for start in range(0, len(texts), size):
             arguments = [head, batch.plain(_ORDER, start, size), *batch.texts(_IDENTITY, start, size)]
             arguments += [batch.keys(column, start, size) for column in keys]
@@ -89,43 +91,56 @@ def topic_code(topic: str) -> str:
     return hashlib.sha256(topic.encode()).hexdigest()[:8]
 
 
-def _layout(plan: StatePlan, batch: _Batch) -> tuple[dict[str, Any], list[int], list[int]]:
-    """What ``apply.lua`` is told of the columns, and the columns of keys and of values to send: each only once."""
-    keys: list[int] = []
-    values: list[int] = []
-    lookups: list[tuple[str, int]] = []
+@lru_cache(maxsize=4096)
+def _layout(
+    told: tuple[str, ...],
+    asked: tuple[Asked, ...],
+    places: tuple[int, ...],
+    there: tuple[bool, ...],
+    place: tuple[str, int],
+    write: bool,
+    wait: int,
+) -> tuple[bytes, tuple[int, ...], tuple[int, ...]]:
+    """What ``apply.lua`` is told of the columns, and the columns of keys and of values to send: each only once.
 
-    def number(sent: list[int], column: int) -> int:
-        if batch.blank(column):
-            return 0
-        for at, other in enumerate(sent):
-            if batch.same(column, other):
-                return at + 1
-        sent.append(column)
-        return len(sent)
+    *told* and *asked* are the plan's; *there* says which columns hold anything.
+    """
+    keys: dict[int, int] = {}
+    values: dict[int, int] = {}
+    lookups: dict[tuple[str, int], int] = {}
+
+    def number(sent: dict[int, int], column: int) -> int:
+        return sent.setdefault(column, len(sent) + 1) if there[column] else 0
 
     def lookup(index: str, column: int) -> int:
-        pair = (index, number(keys, column))
-        if pair not in lookups:
-            lookups.append(pair)
-        return lookups.index(pair) + 1
+        return lookups.setdefault((index, number(keys, column)), len(lookups) + 1)
 
-    column = _FIRST_PAIR
-    indexes: list[list[Any]] = []
-    for index in plan.index_ids:
-        indexes.append([lookup(index, column), number(values, column + 1)])
-        column += 2
-    questions: list[list[Any]] = []
-    for index, mode, own, event in plan.asked:
-        where = [lookup(index, column), number(values, column + 1)]
-        questions.append([*where, mode, own, event or ""])
-        column += 2
-    spec = {"lookups": lookups, "indexes": indexes, "questions": questions, "keys": len(keys), "values": len(values)}
-    return spec, keys, values
+    pairs = list(zip(places[_FIRST_PAIR::2], places[_FIRST_PAIR + 1 :: 2], strict=True))
+    indexes = [
+        [lookup(index, key), number(values, value)]
+        for index, (key, value) in zip(told, pairs[: len(told)], strict=True)
+    ]
+    questions = [
+        [lookup(index, key), number(values, value), mode, own, event or ""]
+        for (index, mode, own, event), (key, value) in zip(asked, pairs[len(told) :], strict=True)
+    ]
+    topic = topic_code(place[0])
+    spec = {
+        "lookups": list(lookups),
+        "indexes": indexes,
+        "questions": questions,
+        "keys": len(keys),
+        "values": len(values),
+        "write": write,
+        "wait": wait,
+        "topic": topic,
+        "place": f"{topic}:{place[1]}",
+    }
+    return orjson.dumps(spec), tuple(keys), tuple(values)
 
 
 def _too_long(length: int) -> ValueError:
-    return ValueError(f"a text of {length} bytes; the state keeps up to {LONGEST} (rules.state.texts.bounded)")
+    return ValueError(f"a text of {length} bytes; the state keeps up to {LONGEST} (rules.state.normal.bounded)")
 
 
 class _Column:
@@ -137,13 +152,6 @@ class _Column:
         self._begins = np.frombuffer(begins, np.int64)[array.offset : array.offset + len(array) + 1]
         self._data = memoryview(data or b"")
         self.lengths = np.diff(self._begins)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Column) or not np.array_equal(self.lengths, other.lengths):
-            return False
-        return self.slice(0, len(self.lengths)) == other.slice(0, len(other.lengths))
-
-    __hash__ = None  # type: ignore[assignment]
 
     def slice(self, start: int, size: int) -> bytes:
         """The texts of *size* rows from *start*, joined."""
@@ -158,11 +166,12 @@ class _Frame:
         self._key = key
         self._hashed: dict[int, _Column] = {}
 
+    @property
+    def width(self) -> int:
+        return len(self._columns)
+
     def blank(self, column: int) -> bool:
         return not self._columns[column].lengths.any()
-
-    def same(self, column: int, other: int) -> bool:
-        return self._columns[column] == self._columns[other]
 
     def plain(self, column: int, start: int, size: int) -> bytes:
         return self._columns[column].slice(start, size)
@@ -179,38 +188,41 @@ class _Frame:
         if hashed is None:
             text: Any = pl.col("key")
             digest = text.chash.hmac_sha256(key=self._key).str.slice(0, KEY_WIDTH)
-            chosen = pl.when(text == "").then(pl.lit(_NO_KEY)).otherwise(digest)
+            chosen = pl.when(text == "").then(pl.lit(_NO_KEY.decode())).otherwise(digest)
             keys = self._frame.to_series(column).alias("key").to_frame()
             self._hashed[column] = hashed = _Column(keys.select(chosen).to_series())
         return hashed.slice(start, size)
 
 
 class _Rows:
-    def __init__(self, rows: Sequence[tuple[str, ...]], keyed: _Keyed) -> None:
-        self._columns = list(zip(*rows, strict=True))
+    def __init__(self, columns: Sequence[tuple[str, ...]], keyed: _Keyed) -> None:
+        self._columns = columns
         self._keyed = keyed
+
+    @property
+    def width(self) -> int:
+        return len(self._columns)
 
     def blank(self, column: int) -> bool:
         return not any(self._columns[column])
 
-    def same(self, column: int, other: int) -> bool:
-        return self._columns[column] == self._columns[other]
-
     def plain(self, column: int, start: int, size: int) -> bytes:
-        return b"".join(map(_encoded, self._columns[column][start : start + size]))
+        return _encoded("".join(self._columns[column][start : start + size]))
 
     def texts(self, column: int, start: int, size: int) -> tuple[bytes, bytes]:
-        encoded = list(map(_encoded, self._columns[column][start : start + size]))
-        longest = max(map(len, encoded))
-        if longest > LONGEST:
+        texts = self._columns[column][start : start + size]
+        together = "".join(texts)
+        joined = _encoded(together)
+        lengths = list(map(len, texts if together.isascii() else map(_encoded, texts)))
+        if (longest := max(lengths)) > LONGEST:
             raise _too_long(longest)
-        return b"".join(len(text).to_bytes(2, "big") for text in encoded), b"".join(encoded)
+        return struct.pack(f">{len(lengths)}H", *lengths), joined
 
     def keys(self, column: int, start: int, size: int) -> bytes:
-        return b"".join(map(self._hash, self._columns[column][start : start + size]))
-
-    def _hash(self, text: str) -> bytes:
-        return self._keyed.hex(_encoded(text))[:KEY_WIDTH].encode() if text else _NO_KEY.encode()
+        keyed = self._keyed.hex
+        return b"".join(
+            [keyed(_encoded(text)) if text else _NO_KEY for text in self._columns[column][start : start + size]]
+        )
 
 
 class _Keyed:
@@ -220,12 +232,12 @@ class _Keyed:
         padded = key.ljust(hashlib.sha256().block_size, b"\0")
         self._inner, self._outer = (hashlib.sha256(bytes(byte ^ pad for byte in padded)) for pad in (0x36, 0x5C))
 
-    def hex(self, message: bytes) -> str:
-        """The digest in hexadecimal digits."""
+    def hex(self, message: bytes) -> bytes:
+        """The first KEY_WIDTH hexadecimal digits of the digest."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(message)
         outer.update(inner.digest())
-        return outer.hexdigest()
+        return hexlify(outer.digest()[: KEY_WIDTH // 2])
 
 
 def _encoded(text: str) -> bytes:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from rules_tables import make_columns
 from shipped import CATALOG, RULES
 
-from rules.state import texts as state_texts
+from rules.state import normal
 from rules.state.definitions import Index, Question, StatePlan
-from rules.state.texts import LONGEST, STABLE, TextMaker, loose, loose_series
+from rules.state.normal import LONGEST, STABLE, loose, loose_series
+from rules.state.texts import TextMaker
 
 TODAY = date(2026, 6, 30)
 
@@ -40,9 +41,8 @@ def test_columns_and_rows_make_the_same_texts(code: str) -> None:
     maker, offsets = TextMaker(plan), [2**40 + row for row in range(rows)]
     by_column = maker.columns(frame, offsets, TODAY)
     by_row = maker.rows(frame.rows(named=True), offsets, TODAY)
-    for number, column in enumerate(by_column.iter_columns()):
-        assert column.to_list() == [row[number] for row in by_row], number
-    assert max(len(text.encode()) for row in by_row for text in row) <= LONGEST
+    assert list(by_column.rows()) == list(by_row.rows())
+    assert max(len(text.encode()) for row in by_row.rows() for text in row) <= LONGEST
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_the_normal_form_of_a_column_is_that_of_its_texts(texts: list[str | None
 
 
 def test_text_is_left_as_it_is_only_where_its_normal_form_is_the_same() -> None:
-    left = [character for character in map(chr, range(sys.maxunicode + 1)) if state_texts._ROW_AS_IT_IS(character)]
+    left = [character for character in map(chr, range(sys.maxunicode + 1)) if normal.is_normal(character)]
     assert len(left) > 20_000
     # Any of them may stand beside any other: none combines with what is before it.
     together = "".join(left)
     assert unicodedata.normalize("NFKC", together + together[::-1]) == together + together[::-1]
-    assert not set(left) & {*state_texts._BRACKETS, *state_texts.WHITESPACE}
+    assert not set(left) & {*normal._BRACKETS, *normal.WHITESPACE}

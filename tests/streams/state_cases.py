@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import polars as pl
 from hypothesis import strategies as st
+from texts_of import texts_of
 
 from rules.state.definitions import Index, Question, StatePlan, Texts
 from schemas.catalog import Catalog
@@ -66,15 +66,7 @@ class Call:
 
     @property
     def texts(self) -> Texts:
-        return as_texts([told.row for told in self.told], frame=self.as_frame)
-
-
-def as_texts(rows: Sequence[tuple[str, ...]], *, frame: bool) -> Texts:
-    """The rows, or a frame of them."""
-    if not frame:
-        return list(rows)
-    columns = zip(*rows, strict=True)
-    return pl.DataFrame([pl.Series(str(number), column, pl.String) for number, column in enumerate(columns)])
+        return texts_of(*(one.row for one in self.told), frame=self.as_frame)
 
 
 #: Pairs of texts in a row of each plan.

@@ -10,8 +10,9 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from state_cases import LICENCE, PENALTY, PERSON, Call, Told, as_texts, cut, lives, plans
+from state_cases import LICENCE, PENALTY, PERSON, Call, Told, cut, lives, plans
 from state_servers import OwnRedis
+from texts_of import texts_of
 
 from rules.state.definitions import Distribution, Index, Question, Replies, StatePlan
 from rules.state.memory import MemoryState
@@ -120,9 +121,9 @@ def test_redis_answers_and_wakes_as_the_state_in_memory_does_however_batches_are
 def test_a_frame_and_tuples_are_packed_into_the_same_bytes(calls: list[Call], size: int) -> None:
     packer = Packer(SECRET)
     for call in calls:
-        rows = [told.row for told in call.told]
+        rows = [one.row for one in call.told]
         packed = [
-            list(packer.pack(plans("")[call.plan], ("t", 1), as_texts(rows, frame=frame), size, write=True, wait=9))
+            list(packer.pack(plans("")[call.plan], ("t", 1), texts_of(*rows, frame=frame), size, write=True, wait=9))
             for frame in (True, False)
         ]
         assert packed[0] == packed[1]
@@ -134,19 +135,19 @@ def test_indexes_that_the_rules_of_the_moment_do_not_have_are_left_as_they_are(p
     first, second = StatePlan(LICENCE, (one,)), StatePlan(LICENCE, (two,))
 
     def holders(key: str) -> list[bool]:
-        row_asked = [row("u|asks", 99, key, "", key, "")]
+        row_asked = texts_of(row("u|asks", 99, key, "", key, ""))
         missing = place.state.ask(StatePlan(PERSON, (), asked), "asks", 0, row_asked, write=False).found.get(0, {})
         return [number not in missing for number in range(2)]
 
-    place.state.ask(first, salt, 0, [row("u|a", 1, "old", "v")])
-    place.state.ask(second, salt, 0, [row("u|a", 1, "old", "")])
+    place.state.ask(first, salt, 0, texts_of(row("u|a", 1, "old", "v")))
+    place.state.ask(second, salt, 0, texts_of(row("u|a", 1, "old", "")))
     assert holders("old") == [True, True]
-    place.state.ask(second, salt, 0, [row("u|a", 2, "new", "", version=2)])
+    place.state.ask(second, salt, 0, texts_of(row("u|a", 2, "new", "", version=2)))
     assert (holders("old"), holders("new")) == ([True, False], [False, True])
     # As when the first is built again.
-    place.state.ask(first, salt, 0, [row("u|a", 1, "old", "v"), row("u|a", 2, "new", "v", version=2)])
+    place.state.ask(first, salt, 0, texts_of(row("u|a", 1, "old", "v"), row("u|a", 2, "new", "v", version=2)))
     assert (holders("old"), holders("new")) == ([False, False], [True, True])
-    place.state.ask(StatePlan(LICENCE, (two, one)), salt, 0, [row("u|a", 3, "", "", "new", "w", version=3)])
+    place.state.ask(StatePlan(LICENCE, (two, one)), salt, 0, texts_of(row("u|a", 3, "", "", "new", "w", version=3)))
     assert (holders("old"), holders("new")) == ([False, False], [True, False])
 
 
@@ -156,7 +157,7 @@ def test_batches_of_several_calls_are_answered_as_one(place: Place, salt: str) -
         rows = [
             row(f"u|{n % 900}", n, *([f"k{n % 311}", f"{n % 7}"] * 6), version=n // 900 + frame) for n in range(1203)
         ]
-        texts = as_texts(rows, frame=frame)
+        texts = texts_of(*rows, frame=frame)
         assert place.state.ask(plan, salt, 0, texts) == memory.ask(plan, salt, 0, texts)
     assert place.drain(salt) == memory.due
 
@@ -164,23 +165,23 @@ def test_batches_of_several_calls_are_answered_as_one(place: Place, salt: str) -
 def test_what_was_answered_once_is_answered_again_after_a_crash(place: Place, salt: str) -> None:
     plan = unique(salt)
     rows = [row(f"u|{n}", n, *([f"k{n % 50}", f"{n % 7}"] * 2)) for n in range(200)]
-    first = place.state.ask(plan, salt, 0, rows)
+    first = place.state.ask(plan, salt, 0, texts_of(*rows))
     assert first.found
     before = place.client.get("z:came")
-    assert place.state.ask(plan, salt, 0, as_texts(rows, frame=True)) == first
+    assert place.state.ask(plan, salt, 0, texts_of(*rows, frame=True)) == first
     assert place.client.get("z:came") == before, "a repeated call must write nothing new"
 
 
 def test_without_writing_nothing_is_changed(place: Place, salt: str) -> None:
     rows = [row("u|a", 1, "k", "", "k", ""), row("u|b", 2, "k", "", "k", "")]
-    assert place.state.ask(unique(salt), salt, 0, rows, write=False) == Replies()
+    assert place.state.ask(unique(salt), salt, 0, texts_of(*rows), write=False) == Replies()
     assert not list(place.client.scan_iter(f"*{unique(salt).indexes[0].id}*"))
 
 
 def test_no_key_is_stored_in_clear(place: Place, salt: str) -> None:
     number = "91320000MA1XXXXX0X" + salt
     rows = [row(f"u|{n}", n, number, "", number, "") for n in range(2)]
-    place.state.ask(unique(salt), salt, 0, rows)
+    place.state.ask(unique(salt), salt, 0, texts_of(*rows))
     names = list(place.client.scan_iter(f"*{unique(salt).indexes[0].id}*", count=10_000))
     assert len(names) >= 3
     for name in names:
@@ -188,23 +189,23 @@ def test_no_key_is_stored_in_clear(place: Place, salt: str) -> None:
 
 
 def test_another_secret_finds_nothing(place: Place, salt: str) -> None:
-    place.state.ask(unique(salt), salt, 0, [row("u|a", 1, "k", "", "k", "")])
+    place.state.ask(unique(salt), salt, 0, texts_of(row("u|a", 1, "k", "", "k", "")))
     other = RedisState(place.connection, secret=b"another", wait_days=3)
-    assert not other.ask(unique(salt), salt, 0, [row("u|b", 2, "k", "", "k", "")]).found
+    assert not other.ask(unique(salt), salt, 0, texts_of(row("u|b", 2, "k", "", "k", ""))).found
     other.close()
 
 
 def test_halves_of_surrogate_pairs_come_back_as_they_went(place: Place, salt: str) -> None:
     odd = "u|\ud800"
-    place.state.ask(unique(salt), salt, 0, [row(odd, 1, odd, odd, odd, "")])
-    assert place.state.ask(unique(salt), salt, 0, [row("u|b", 2, odd, "", odd, "")]).found == {0: {0: (odd,)}}
+    place.state.ask(unique(salt), salt, 0, texts_of(row(odd, 1, odd, odd, odd, "")))
+    assert place.state.ask(unique(salt), salt, 0, texts_of(row("u|b", 2, odd, "", odd, ""))).found == {0: {0: (odd,)}}
 
 
 def test_texts_longer_than_the_state_keeps_are_refused(place: Place, salt: str) -> None:
     rows = [row("u" * 301, 1, "k", "", "k", "")]
     for frame in (True, False):
         with pytest.raises(ValueError, match="300"):
-            place.state.ask(unique(salt), salt, 0, as_texts(rows, frame=frame))
+            place.state.ask(unique(salt), salt, 0, texts_of(*rows, frame=frame))
 
 
 def test_a_key_that_a_multitude_holds_costs_no_more_than_any_other(place: Place, salt: str) -> None:
@@ -213,12 +214,12 @@ def test_a_key_that_a_multitude_holds_costs_no_more_than_any_other(place: Place,
     plan = StatePlan(LICENCE, (index,), tuple(modes), waiting=frozenset(modes))
     crowd = 20_000
     rows = [row(f"u|{n}", n, "k", f"{n}") for n in range(crowd)]
-    place.state.ask(plan.index_only, salt, 0, as_texts(rows, frame=True))
+    place.state.ask(plan.index_only, salt, 0, texts_of(*rows, frame=True))
     asked = [row(f"u|{n}", crowd + n, *["k", f"{n}x"] * 5, version=2) for n in range(0, crowd, 1000)]
     asked += [row(f"u|{n}", crowd + n, *["other", ""] * 5, version=3) for n in range(5)]
     commands: list[list[str]] = []
     with place.client.monitor() as monitor:
-        place.state.ask(plan, salt, 0, asked)
+        place.state.ask(plan, salt, 0, texts_of(*asked))
         place.client.echo(salt)
         for heard in monitor.listen():
             if heard["command"] == f"ECHO {salt}":
@@ -239,8 +240,8 @@ def test_many_that_wait_for_one_event_are_spread_in_portions(place: Place, salt:
     known = licence.questions[1]
     asks = StatePlan(LICENCE, (), (known,), waiting=frozenset({known}))
     crowd, before = 2600, place.due.size()
-    place.state.ask(asks, salt, 1, as_texts([row(f"u|{n}", 10**12 + n, "k", "") for n in range(crowd)], frame=True))
-    place.state.ask(person.index_only, f"{salt}.1", 0, [row("p|1", 1, "k", "")])
+    place.state.ask(asks, salt, 1, texts_of(*(row(f"u|{n}", 10**12 + n, "k", "") for n in range(crowd)), frame=True))
+    place.state.ask(person.index_only, f"{salt}.1", 0, texts_of(row("p|1", 1, "k", "")))
     assert place.due.size() == before + crowd
     sizes = [0]
     while sizes[-1] < crowd:
@@ -255,23 +256,23 @@ def test_all_that_wait_for_the_first_holder_of_a_key_are_woken_however_many_they
     revoked = Question(penalties, "clear", ("number",))
     asks = StatePlan(LICENCE, (), (revoked,), waiting=frozenset({revoked}))
     # Partition 12 begins as partition 1 does, and the offsets are the same.
-    calls = [(partition, [row(f"u|{partition}.{n}", n, "k", "")]) for n in range(60) for partition in (12, 1)]
+    calls = [(partition, texts_of(row(f"u|{partition}.{n}", n, "k", ""))) for n in range(60) for partition in (12, 1)]
     memory = MemoryState()
-    for partition, rows in [*calls, *calls[:7]]:
-        assert place.state.ask(asks, salt, partition, rows) == memory.ask(asks, salt, partition, rows)
+    for partition, texts in [*calls, *calls[:7]]:
+        assert place.state.ask(asks, salt, partition, texts) == memory.ask(asks, salt, partition, texts)
     comes = StatePlan(PENALTY, (penalties,), (), waiting=frozenset())
     for state in (place.state, memory):
-        state.ask(comes, f"{salt}.1", 0, [row("p|1", 1, "k", "")])
+        state.ask(comes, f"{salt}.1", 0, texts_of(row("p|1", 1, "k", "")))
     assert len(memory.due) == 120
     assert place.drain(salt, 13) == memory.due
 
 
 def test_who_waits_longer_than_the_given_days_is_forgotten(place: Place, salt: str) -> None:
     plan = unique(salt)
-    place.state.ask(plan, salt, 0, [row("u|a", 1, "k", "", "k", ""), row("u|b", 2, "k", "", "k", "")])
+    place.state.ask(plan, salt, 0, texts_of(row("u|a", 1, "k", "", "k", ""), row("u|b", 2, "k", "", "k", "")))
     (name,) = place.client.scan_iter(f"z:w:{plan.indexes[0].id}*", count=10_000)
     assert 2 * 86_400 < place.client.ttl(name) <= 3 * 86_400
-    place.state.ask(plan, salt, 0, [row("u|a", 3, "", "", "", "", version=2)])
+    place.state.ask(plan, salt, 0, texts_of(row("u|a", 3, "", "", "", "", version=2)))
     # What was woken must not be lost before it is spread over the lists.
     assert place.client.ttl(place.client.lindex("z:woken", -1)) == -1
     assert place.drain(salt) == {(salt, 0, 2)}
@@ -338,7 +339,7 @@ def test_two_workers_at_once_agree_on_who_was_first(place: Place, salt: str) -> 
         state = RedisState(place.connection, secret=SECRET, wait_days=3)
         for number in range(rounds):
             rows = [row(f"{worker}|{number}.{n}", n, f"{n}", "", f"{n}", "") for n in range(keys)]
-            for at, found in state.ask(plan, salt, 0, as_texts(rows, frame=True)).found.items():
+            for at, found in state.ask(plan, salt, 0, texts_of(*rows, frame=True)).found.items():
                 flagged[rows[at][0]] = found[0][0]
         state.close()
 
@@ -353,10 +354,10 @@ def test_two_workers_at_once_agree_on_who_was_first(place: Place, salt: str) -> 
 
 
 def test_a_server_that_was_restarted_is_sent_the_programs_again(place: Place, salt: str) -> None:
-    place.state.ask(unique(salt), salt, 0, [row("u|a", 1, "k", "", "k", "")])
+    place.state.ask(unique(salt), salt, 0, texts_of(row("u|a", 1, "k", "", "k", "")))
     place.due.take([], {})
     place.client.script_flush()
-    assert place.state.ask(unique(salt), salt, 0, [row("u|b", 2, "k", "", "k", "")]).found == {0: {0: ("u|a",)}}
+    assert place.state.ask(unique(salt), salt, 0, texts_of(row("u|b", 2, "k", "", "k", ""))).found == {0: {0: ("u|a",)}}
     assert place.due.take([(salt, 0)], {(salt, 0): ALL}) == {}
 
 
@@ -400,15 +401,15 @@ def test_marks_locks_and_the_deletion_of_an_index(place: Place, salt: str) -> No
 
     for one in (plan, other):
         rows = [row("u|a", 1, "k", "", "k", ""), row("u|b", 2, "k", "", "k", "")]
-        place.state.ask(one, salt, 0, rows)
+        place.state.ask(one, salt, 0, texts_of(*rows))
     assert marks.size().entries > 0
     assert marks.size().memory > 0
     assert marks.forget(ids[0]) == 4  # a mark of many holders, the holders, who waits, and that somebody does
     assert not list(place.client.scan_iter(f"*{ids[0]}*", count=10_000))
-    assert place.state.ask(other, salt, 0, rows[1:]).found == {0: {0: ("u|a",)}}
+    assert place.state.ask(other, salt, 0, texts_of(*rows[1:])).found == {0: {0: ("u|a",)}}
     # What is told of once more is there again.
-    assert place.state.ask(plan, salt, 0, rows).found == {1: {0: ("u|a",)}}
-    assert place.state.ask(plan, salt, 0, rows).found == {1: {0: ("u|a",)}}
+    assert place.state.ask(plan, salt, 0, texts_of(*rows)).found == {1: {0: ("u|a",)}}
+    assert place.state.ask(plan, salt, 0, texts_of(*rows)).found == {1: {0: ("u|a",)}}
     marks.close()
 
 
@@ -432,7 +433,7 @@ def test_each_fault_of_the_server_is_told_with_its_remedy(own_redis: OwnRedis, s
 
     def fault(kind: type[StateError]) -> str:
         with pytest.raises(StateError) as caught:
-            state.ask(unique(salt), salt, 0, [row("u|a", 1, "k", "", "k", "")])
+            state.ask(unique(salt), salt, 0, texts_of(row("u|a", 1, "k", "", "k", "")))
         assert type(caught.value) is kind
         return str(caught.value)
 
@@ -448,14 +449,14 @@ def test_each_fault_of_the_server_is_told_with_its_remedy(own_redis: OwnRedis, s
     assert "password" in fault(StateError)
     client = redis.Redis.from_url(own_redis.connection.url, password="x")
     client.acl_setuser("default", enabled=True, nopass=True)
-    state.ask(unique(salt), salt, 0, [row("u|a", 1, "k", "", "k", "")])
+    state.ask(unique(salt), salt, 0, texts_of(row("u|a", 1, "k", "", "k", "")))
     client.close()
     state.close()
 
 
 def test_a_server_that_has_lost_its_data_knows_of_no_index(own_redis: OwnRedis, salt: str) -> None:
     state, marks = RedisState(own_redis.connection, secret=SECRET, wait_days=3), IndexMarks(own_redis.connection)
-    texts = [row("u|a", 1, "k", "", "k", "")]
+    texts = texts_of(row("u|a", 1, "k", "", "k", ""))
     state.ask(unique(salt), salt, 0, texts)
     marks.mark_ready([salt])
     own_redis.stop()
@@ -468,7 +469,7 @@ def test_a_server_that_has_lost_its_data_knows_of_no_index(own_redis: OwnRedis, 
             state.ask(unique(salt), salt, 0, texts)
     state.close()
     another = RedisState(own_redis.connection, secret=SECRET, wait_days=3)
-    assert not another.ask(unique(salt), salt, 0, [row("u|b", 2, "k", "", "k", "")]).found
+    assert not another.ask(unique(salt), salt, 0, texts_of(row("u|b", 2, "k", "", "k", ""))).found
     with pytest.raises(StateLost):
         state.ask(unique(salt), salt, 0, texts)
     another.close()
