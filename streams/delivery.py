@@ -22,6 +22,8 @@ from schemas.connection import KafkaConnection
 _BATCH_BYTES = 1_000_000
 
 Headers = list[tuple[str, bytes]]
+#: Topic, partition, and ``(timestamp ms, key, value, headers)`` of each record.
+Batch = tuple[str, int, Iterable[tuple[int, bytes | None, bytes | None, Headers]]]
 
 
 class DeliveryError(Exception):
@@ -137,20 +139,36 @@ def _append(builder: Any, message: Single) -> bool:
 class BatchProducer(_Sender):
     """aiokafka's batch builder: records in order to one partition, one future a batch."""
 
+    def __init__(self, kafka: KafkaConnection, *, client_id: str, max_message_bytes: int) -> None:
+        super().__init__(kafka, client_id=client_id, max_message_bytes=max_message_bytes)
+        #: What each partition was sent last.
+        self._last: dict[tuple[str, int], asyncio.Future[Any]] = {}
+
     async def start(self) -> None:
         """Connect."""
         await self._connect()
 
-    async def send(
-        self, topic: str, partition: int, records: Iterable[tuple[int, bytes | None, bytes | None, Headers]]
-    ) -> list[asyncio.Future[Any]]:
-        """Append ``(timestamp ms, key, value, headers)`` in order; each future ends when its records are confirmed.
+    async def send(self, batches: Iterable[Batch]) -> list[asyncio.Future[Any]]:
+        """Append the records of each batch in order; each future ends when its records are confirmed.
 
-        Does not wait for the broker: calls for one partition are sent in the order of the calls. The caller bounds how
-        many it begins before the first are confirmed.
+        Does not wait for the broker: batches for one partition are sent in the order of the calls. The caller bounds
+        how many it begins before the first are confirmed.
         """
-        built = self._built(records)
-        return [asyncio.create_task(self._ship(built, topic, partition))] if built else []
+        return [
+            await self._begin(built, topic, partition)
+            for topic, partition, records in batches
+            if (built := self._built(records))
+        ]
+
+    async def _begin(self, built: list[Any], topic: str, partition: int) -> asyncio.Future[Any]:
+        """Hand over where that can be done at once, else have a task wait for the partition's turn."""
+        before = self._last.get((topic, partition))
+        if len(built) == 1 and (before is None or before.done()):
+            (sent,) = await self._hand_over(built, topic, partition)
+        else:
+            sent = asyncio.create_task(self._ship(built, topic, partition))
+        self._last[topic, partition] = sent
+        return sent
 
     def _built(self, records: Iterable[tuple[int, bytes | None, bytes | None, Headers]]) -> list[Any]:
         create = self._producer.create_batch

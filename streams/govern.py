@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -51,6 +51,18 @@ class _Held:
     prepared: Prepared
 
 
+#: A batch and what the state says about it.
+_Answered = tuple[_Held, Reply | None]
+
+
+def _groups(answered: list[_Answered]) -> Iterator[list[_Answered]]:
+    """Few records go out together, batch by batch would cost more than the records; of many each batch goes at once."""
+    if sum(len(held.event.value) for held, _ in answered) <= _AT_ONCE:
+        yield answered
+    else:
+        yield from ([one] for one in answered)
+
+
 class GovernAgent:
     """Attaches itself to a Faust app; one agent for all datasets, so that batches of one partition stay in order."""
 
@@ -83,7 +95,7 @@ class GovernAgent:
         )
         self._settling: set[asyncio.Task[None]] = set()
         self._prepared: asyncio.Queue[_Held] = asyncio.Queue()
-        self._answered: asyncio.Queue[list[tuple[_Held, Reply | None]]] = asyncio.Queue(4)
+        self._answered: asyncio.Queue[list[_Answered]] = asyncio.Queue(4)
         self._records_ahead = 0
         self._room = asyncio.Event()
         app.task(self._ask_forever)
@@ -157,25 +169,30 @@ class GovernAgent:
     async def _conclude_forever(self) -> None:
         """Conclude batches in that order, while the state is asked about the next ones."""
         while not self._app.should_stop:
-            for held, reply in await self._answered.get():
+            for group in _groups(await self._answered.get()):
                 try:
-                    await self._conclude(held, reply)
+                    await self._conclude(group)
                 except Exception as error:
-                    await self._give_up(held.event, error)
+                    await self._give_up(group[0][0].event, error)
                     return
             self._answered.task_done()
 
-    async def _conclude(self, held: _Held, reply: Reply | None) -> None:
-        event, prepared = held.event, held.prepared
-        if reply is not None and len(event.value) > _AT_ONCE:
-            answers = await self._beside(self._answering, prepared.answers, reply)
-        else:
-            answers = prepared.answers(reply)
-        outcome = held.governor.conclude(prepared, answers)
-        for distribution, day, buckets in outcome.counts:
-            self._counts.setdefault((distribution, day), Counter()).update(buckets)
-        futures = await self._writer.write(outcome, event.value)
-        task = asyncio.create_task(self._settle(event, outcome, futures))
+    async def _conclude(self, group: Sequence[_Answered]) -> None:
+        """Conclude batches, and send all that they led to together."""
+        outcomes: list[tuple[Outcome, Sequence[Any]]] = []
+        for held, reply in group:
+            event, prepared = held.event, held.prepared
+            if reply is not None and len(event.value) > _AT_ONCE:
+                answers = await self._beside(self._answering, prepared.answers, reply)
+            else:
+                answers = prepared.answers(reply)
+            outcome = held.governor.conclude(prepared, answers)
+            for distribution, day, buckets in outcome.counts:
+                self._counts.setdefault((distribution, day), Counter()).update(buckets)
+            outcomes.append((outcome, event.value))
+        futures = await self._writer.write(outcomes)
+        settled = [(held.event, outcome) for (held, _), (outcome, _) in zip(group, outcomes, strict=True)]
+        task = asyncio.create_task(self._settle(settled, futures))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
@@ -191,7 +208,7 @@ class GovernAgent:
             prepared = await self._prepare(governor, topic, partition, messages, again=True)
             (reply,) = await self._ask([prepared])
             outcome = governor.conclude(prepared, prepared.answers(reply))
-        for future in await self._writer.write(outcome, messages):
+        for future in await self._writer.write([(outcome, messages)]):
             await future
         return True
 
@@ -249,28 +266,31 @@ class GovernAgent:
     async def _beside(thread: ThreadPoolExecutor, work: Callable[..., _Result], *arguments: Any) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
-    async def _settle(self, event: Any, outcome: Outcome, futures: list[asyncio.Future[Any]]) -> None:
+    async def _settle(self, concluded: Sequence[tuple[Any, Outcome]], futures: list[asyncio.Future[Any]]) -> None:
+        """Acknowledge events when all that they led to is confirmed."""
         try:
             for future in futures:
                 await future
         except Exception as error:
             for future in futures:
                 future.cancel()
-            await self._give_up(event, error)
+            await self._give_up(concluded[0][0], error)
             return
-        event.ack()
-        self._slots.release()
-        if outcome.shadow is not None and self._shadow is not None:
-            self._shadow.add(outcome, event.value)
-        if outcome.quarantined:
-            log.warning(
-                "messages quarantined",
-                dataset=outcome.dataset.code,
-                topic=outcome.topic,
-                partition=outcome.partition,
-                count=len(outcome.quarantined),
-                reasons=sorted({broken.reason for broken in outcome.quarantined}),
-            )
+        for event, outcome in concluded:
+            messages = event.value
+            event.ack()
+            self._slots.release()
+            if outcome.shadow is not None and self._shadow is not None:
+                self._shadow.add(outcome, messages)
+            if outcome.quarantined:
+                log.warning(
+                    "messages quarantined",
+                    dataset=outcome.dataset.code,
+                    topic=outcome.topic,
+                    partition=outcome.partition,
+                    count=len(outcome.quarantined),
+                    reasons=sorted({broken.reason for broken in outcome.quarantined}),
+                )
 
     async def _give_up(self, event: Any, error: BaseException) -> None:
         """Nothing of the batch is committed; the worker ends and whoever takes over judges it again."""

@@ -17,7 +17,7 @@ from schemas.topics import (
     feedback_topic,
 )
 from schemas.verdict import Verdict, encode_feedback, encode_violations, verdict_header_prefix
-from streams.delivery import BatchProducer, Headers, Single, SinglesProducer
+from streams.delivery import Batch, BatchProducer, Headers, Single, SinglesProducer
 from streams.governing import Outcome
 from streams.topic_admin import FeedbackTopics
 
@@ -44,15 +44,23 @@ class OutputWriter:
         await self._batches.stop()
         await self._singles.stop()
 
-    async def write(self, outcome: Outcome, messages: Sequence[Any]) -> list[asyncio.Future[Any]]:
-        """Hand everything over, in order; the batch may be acknowledged when every future has ended well."""
-        futures: list[asyncio.Future[Any]] = []
-        if len(outcome.stopped) < len(messages) or outcome.withdrawn:
-            topic = outcome.dataset.accepted_topic
-            futures += await self._batches.send(topic, outcome.partition, _accepted(outcome, messages))
-        singles = [*_quarantined(outcome, messages), *self._answers(outcome)]
+    async def write(self, outcomes: Sequence[tuple[Outcome, Sequence[Any]]]) -> list[asyncio.Future[Any]]:
+        """Hand over all that each outcome for its messages leads to, in order.
+
+        The messages may be acknowledged when every future has ended well.
+        """
+        batches: list[Batch] = []
+        singles: list[Single] = []
+        units: set[str] = set()
+        for outcome, messages in outcomes:
+            if len(outcome.stopped) < len(messages) or outcome.withdrawn:
+                topic = outcome.dataset.accepted_topic
+                batches.append((topic, outcome.partition, _accepted(outcome, messages)))
+            singles += [*_quarantined(outcome, messages), *self._answers(outcome)]
+            units.update(feedback.unit for feedback in outcome.feedback if feedback.unit)
+        futures = await self._batches.send(batches)
         if singles:
-            await self._topics.ensure({f.unit for f in outcome.feedback if f.unit})
+            await self._topics.ensure(units)
             futures.append(await self._singles.send(singles))
         return futures
 
