@@ -28,7 +28,7 @@ class Tuning:
     heartbeat_interval: float = 1.0
     commit_interval: float = 1.0
     #: The broker holds a fetch for so long, or until there are so many bytes.
-    linger: float = 0.02
+    linger: float = 0.03
     fetch_min_bytes: int = 65_536
     stall_timeout: float = 60.0
     max_partition_fetch_bytes: int = 4 * 1024 * 1024

@@ -161,7 +161,7 @@ class Settings(BaseSettings):
         6.0, "会话超时（秒）", "After this silence a worker's partitions go to the others.", ge=1, le=300)
     govern_heartbeat_s: float = _setting(1.0, "心跳间隔（秒）", "Between signs of life to the broker.", ge=0.1, le=100)
     govern_commit_interval_s: float = _setting(1.0, "提交间隔（秒）", "Between commits of offsets.", ge=0.05, le=60)
-    govern_linger_ms: int = _setting(20, "攒批等待（毫秒）", "Longest wait for a batch to fill.", ge=0, le=5000)
+    govern_linger_ms: int = _setting(30, "攒批等待（毫秒）", "Longest wait for a batch to fill.", ge=0, le=5000)
     govern_batch_records: int = _setting(5000, "每批最多记录数", "Records in one batch.", ge=1, le=1_000_000)
     govern_state: bool = _setting(
         True, "跨记录规则", "Judge rules that look at other records (kept in Redis); off: leave these rules out.")
