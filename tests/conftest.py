@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 from collections.abc import Callable, Iterator
 
@@ -47,6 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # As in every command (``zhida.cli``): what tests make is mostly without cycles.
+    gc.set_threshold(100_000, 20, 100)
     # Nothing is captured at this moment: what is written here is seen.
     config.stash[_STDERR] = os.dup(2)
 

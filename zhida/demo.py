@@ -25,6 +25,7 @@ from streams.state.due import DueList
 from zhida.errors import UserError
 from zhida.groups import group_topics
 from zhida.lag import group_lag
+from zhida.own_api import api_client
 from zhida.platform import Platform
 from zhida.preparation import register_schemas
 from zhida.sample.collect import read_all_feedback
@@ -95,11 +96,13 @@ class LiveFigures:
         self._stopping.set()
 
     def _follow(self) -> None:
-        url = f"{self.settings.api_url}/live/events"
         headers = {"authorization": f"Bearer {self.settings.api_token()}"}
         while not self._stopping.is_set():
             try:
-                with httpx.stream("GET", url, headers=headers, timeout=10, trust_env=False) as response:
+                with (
+                    api_client(self.settings, timeout=10.0) as client,
+                    client.stream("GET", "/live/events", headers=headers) as response,
+                ):
                     for line in response.iter_lines():
                         if line.startswith("data:"):
                             self.latest = orjson.loads(line[5:])

@@ -20,6 +20,7 @@ from schemas.registry.client import RegistryClient, RegistryClientError
 from schemas.verdict import FEEDBACK_SUBJECT
 from streams.eviction import evict
 from zhida.groups import groups
+from zhida.own_api import api_client
 from zhida.preparation import create_topics, ensure_in_force, register_in_force
 from zhida.roles import service_roles
 from zhida.settings import Settings
@@ -231,7 +232,8 @@ def _registry_ready(settings: Settings, wanted: set[str]) -> bool:
 
 def _api_ready(settings: Settings) -> bool:
     try:
-        return httpx.get(f"{settings.api_url}/healthz", timeout=2, trust_env=False).is_success
+        with api_client(settings, timeout=2.0) as client:
+            return client.get("/healthz").is_success
     except httpx.TransportError:
         return False
 

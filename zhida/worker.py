@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import gc
 import os
 import signal
 import sys
@@ -35,8 +34,6 @@ def run_worker(settings: Settings, names: Sequence[str]) -> int:
     # The consumer reads its sockets on a thread of its own, a piece at a time, and waits this long for the interpreter
     # each time while the main thread computes: with the default of 5 ms one fetch of 4 MB took a tenth of a second.
     sys.setswitchinterval(0.0005)
-    # Batches are made of many small objects without cycles; looking for cycles after every 700 of them is work in vain.
-    gc.set_threshold(100_000, 20, 100)
     # The policy, not only this loop's factory: each Faust consumer makes a loop for its own thread.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     return asyncio.run(_run(settings, names))

@@ -22,6 +22,8 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
         api_port=free_port(),
         # The embedded broker takes half of it for each join.
         govern_session_timeout_s=3.0,
+        # Enough to tell partitions apart; whoever fetches pays for each of them, though nothing comes.
+        partitions=2,
     )
     with start_platform(settings, real=chosen_stack() == "real", report=print) as platform:
         yield Wire(platform)

@@ -132,6 +132,7 @@ def own_settings(folder: Path, **more: Any) -> Settings:
         rules_dir=folder / "rules",
         # The embedded broker takes half of it for each change of topics.
         govern_session_timeout_s=3.0,
+        partitions=2,
         **more,
     )
 

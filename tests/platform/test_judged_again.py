@@ -32,6 +32,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
         registry_port=free_port(),
         api_port=free_port(),
         govern_session_timeout_s=3.0,
+        partitions=2,
     )
     with start_platform(settings, real=chosen_stack() == "real", report=print) as platform:
         yield Wire(platform)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -59,15 +60,18 @@ class Wire:
         self.encoder = MessageEncoder(self.catalog, self.ids)
         self.topics = [dataset.report_topic for dataset in self.catalog]
 
+    @cached_property
+    def _province(self) -> tuple[Units, Regions, Assignments]:
+        units, regions = Units.load(), Regions.load()
+        return units, regions, Assignments.load(self.catalog, units, regions)
+
     def sound(
         self, count: int, dataset: str = "administrative_penalty", faults: FaultShares = UNRELATED
     ) -> list[SampleMessage]:
         """*count* records that break no rule whatever others say, different ones with every call."""
         seed = secrets.randbits(30)
         today = datetime.now(UTC).date()
-        units, regions = Units.load(), Regions.load()
-        assignments = Assignments.load(self.catalog, units, regions)
-        made = generate(seed, count * 6 + 60, self.catalog, units, regions, assignments, today, faults)
+        made = generate(seed, count * 6 + 60, self.catalog, *self._province, today, faults)
         found = [message for message in made if message.dataset == dataset][:count]
         return [_renumbered(message, f"{seed:08x}") for message in found]
 

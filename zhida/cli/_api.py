@@ -26,13 +26,15 @@ def ask(
     """The JSON of the answer; raises UserError where there is none. *timeout* in seconds."""
     import httpx
 
+    from zhida.own_api import api_client
+
     settings = load_settings()
     url = settings.api_url
     headers = {b"authorization": f"Bearer {settings.api_token()}".encode()}
     if purpose:
         headers[b"x-zhida-purpose"] = purpose.encode()
     try:
-        with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
+        with api_client(settings, timeout) as client:
             response = client.request(method, path, headers=headers, json=body, params=query)
     except httpx.TransportError as error:
         raise UserError(

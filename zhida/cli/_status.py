@@ -161,9 +161,12 @@ def _registry(settings: Settings) -> tuple[str, str]:
 def _api(settings: Settings) -> tuple[str, str]:
     import httpx
 
+    from zhida.own_api import api_client
+
     url, headers = settings.api_url, {"authorization": f"Bearer {settings.api_token()}"}
     try:
-        response = httpx.get(f"{url}/readyz", headers=headers, timeout=_SECONDS, trust_env=False)
+        with api_client(settings, _SECONDS) as client:
+            response = client.get("/readyz", headers=headers)
     except (httpx.TransportError, OSError) as error:
         raise _DownError(url, type(error).__name__) from error
     if not response.is_success:
