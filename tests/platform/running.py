@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -22,9 +23,9 @@ def small_sample(settings: Settings, records: int, seed: int) -> Prepared:
     return prepare(settings, records, seed, today, lambda _: None)
 
 
-def platform_for(folder: Path, prepared: Prepared, *, workers: int = 1) -> Platform:
-    """The chosen stack (ZHIDA_TEST_STACK) with everything running on it."""
-    settings = Settings.load(data_dir=folder, registry_port=free_port(), api_port=free_port())
+def platform_for(folder: Path, prepared: Prepared, *, workers: int = 1, **more: Any) -> Platform:
+    """The chosen stack (ZHIDA_TEST_STACK) with everything running on it; *more* are settings."""
+    settings = Settings.load(data_dir=folder, registry_port=free_port(), api_port=free_port(), **more)
     real = chosen_stack() == "real"
     return start_platform(settings, real=real, workers=workers, units=prepared.units, report=print)
 

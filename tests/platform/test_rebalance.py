@@ -19,7 +19,9 @@ from zhida.platform import Platform
 from zhida.settings import Settings
 
 RATE = 500
-PHASE = 11.0
+SESSION_TIMEOUT = 4.0
+#: Longer than a death takes to be noticed, and those who are left to share the partitions.
+PHASE = 9.0
 #: Beside the session timeout and the second that is asked for: the half session timeout that the embedded broker takes
 #: for every join, and the start of a Python process on a busy machine with two cores.
 TOLERANCE = 6.0
@@ -32,7 +34,7 @@ TOLERANCE = 6.0
 def test_workers_that_die_join_and_leave_lose_nothing_and_stall_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "var"
     prepared = small_sample(Settings.load(data_dir=folder), int(RATE * PHASE * 4), seed=6)
-    with platform_for(folder, prepared, workers=2) as platform:
+    with platform_for(folder, prepared, workers=2, govern_session_timeout_s=SESSION_TIMEOUT) as platform:
         reporting = Reporting(platform.settings, prepared, RATE)
         _watch(platform, PHASE)
         _say("govern-1 dies")
