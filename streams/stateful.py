@@ -91,7 +91,9 @@ class StateStep:
         rows: Sequence[int] = range(len(offsets))
         gone = set(out) if withdraw else set()
         if out and not withdraw:
-            rows = [row for row in rows if row not in out]
+            kept = np.ones(len(offsets), np.bool_)
+            kept[list(out)] = False
+            rows = np.flatnonzero(kept).tolist()
         if decoded.frame is None:
             records = [
                 decoded.records[row] | {"deleted": True} if row in gone else decoded.records[row] for row in rows
@@ -104,7 +106,7 @@ class StateStep:
                 frame = frame.with_columns(deleted=pl.col("deleted") | withdrawn)
             texts = self._maker.columns(frame, offsets, today)
             if len(rows) < len(offsets):
-                texts = texts[rows]
+                texts = texts[np.array(rows)]
         return Request(Ask(self.plan, *place, texts), rows, today)
 
     def reply(self, request: Request, replies: Replies, state: StateSource) -> Reply:
@@ -121,7 +123,7 @@ class StateStep:
         plan, rows, replies = self.plan, reply.request.rows, reply.replies
         answers = Answers(stale=frozenset(rows[place] for place in replies.stale))
         for place, found in replies.found.items():
-            answers.found[rows[place]] = {plan.questions[number].name: what for number, what in found.items()}
+            answers.found[rows[place]] = {plan.question_names[number]: what for number, what in found.items()}
         for distribution in plan.distributions:
             places, numbers = _numbers(distribution, decoded, rows)
             if (limit := reply.limits.get(distribution)) is not None:

@@ -9,6 +9,8 @@ from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import polars as pl
 
@@ -128,6 +130,11 @@ class StatePlan:
         return tuple(index.id for index in self.indexes)
 
     @cached_property
+    def question_names(self) -> tuple[str, ...]:
+        """The name of each question."""
+        return tuple(question.name for question in self.questions)
+
+    @cached_property
     def asked(self) -> tuple[Asked, ...]:
         """Each question."""
         return tuple(
@@ -160,7 +167,7 @@ class Texts:
     def __len__(self) -> int:
         return self.columns.height if isinstance(self.columns, pl.DataFrame) else len(self.columns[0])
 
-    def __getitem__(self, rows: slice | Sequence[int]) -> Texts:
+    def __getitem__(self, rows: slice | Sequence[int] | npt.NDArray[np.int64]) -> Texts:
         """The same of some rows."""
         columns = self.columns
         if isinstance(columns, pl.DataFrame):
