@@ -25,7 +25,7 @@ def small_sample(settings: Settings, records: int, seed: int) -> Prepared:
 
 def platform_for(folder: Path, prepared: Prepared, *, workers: int = 1, **more: Any) -> Platform:
     """The chosen stack (ZHIDA_TEST_STACK) with everything running on it; *more* are settings."""
-    settings = Settings.load(data_dir=folder, registry_port=free_port(), api_port=free_port(), **more)
+    settings = Settings.load(data_dir=folder, registry_port=free_port(), api_port=free_port(), partitions=2, **more)
     real = chosen_stack() == "real"
     return start_platform(settings, real=real, workers=workers, units=prepared.units, report=print)
 

@@ -21,7 +21,7 @@ from zhida.settings import Settings
 RATE = 500
 SESSION_TIMEOUT = 4.0
 #: Longer than a death takes to be noticed, and those who are left to share the partitions.
-PHASE = 9.0
+PHASE = 8.0
 #: Beside the session timeout and the second that is asked for: the half session timeout that the embedded broker takes
 #: for every join, and the start of a Python process on a busy machine with two cores.
 TOLERANCE = 6.0

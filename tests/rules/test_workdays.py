@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import chinese_calendar
@@ -71,6 +72,13 @@ def test_columns_take_what_numpy_counts_with_the_same_holidays() -> None:
     through = pl.DataFrame({"day": year}).select(CALENDAR.through_column(pl.col("day"))).to_series().to_numpy()
     # busday_count takes the first day and leaves the last one out.
     assert (through - worked - CALENDAR.through(date(2025, 12, 31)) == counts).all()
+
+
+def test_each_day_is_worked_as_the_library_says() -> None:
+    days = [CALENDAR.first + timedelta(days=n) for n in range((CALENDAR.last - CALENDAR.first).days + 1)]
+    counts = [CALENDAR.through(day) or 0 for day in days]
+    worked = [after > before for before, after in pairwise([0, *counts])]
+    assert worked == [chinese_calendar.is_workday(day) for day in days]
 
 
 def test_beyond_the_calendar_nothing_is_counted() -> None:
