@@ -170,7 +170,7 @@ class BatchDecoder:
         doubtful: Sequence[int] = range(len(values))
         if columns is not None:
             doubtful = columns.doubtful
-            pieces.append((schema_id, _others(doubtful, len(values)), columns.frame))
+            pieces.append((schema_id, others(doubtful, len(values)), columns.frame))
         groups, broken = self._sort(values, doubtful, refused)
         for schema_id, positions in groups.items():
             codec = self._codecs.get(self.dataset, schema_id)
@@ -246,7 +246,7 @@ class BatchDecoder:
             chosen = [values[position] for position in positions]
             columns = codec.columns.decode(chosen, self._random(NONCE_SIZE), longest=self._max)
             if columns is not None:
-                good = [positions[i] for i in _others(columns.doubtful, len(positions))]
+                good = [positions[i] for i in others(columns.doubtful, len(positions))]
                 doubtful = [positions[i] for i in columns.doubtful]
                 return [(good, columns.frame), *self._pieces_by_row(codec, values, doubtful, broken)]
             if codec.columns.usable:
@@ -274,7 +274,7 @@ class BatchDecoder:
         return Decoded(frame[order], [], [positions[i] for i in order], [schema_ids[i] for i in order], broken)
 
 
-def _others(positions: Sequence[int], count: int) -> list[int]:
+def others(positions: Sequence[int], count: int) -> list[int]:
     """The numbers below *count* that are not among *positions*."""
     left = np.ones(count, dtype=np.bool_)
     left[positions] = False

@@ -21,7 +21,7 @@ from rules.ruleset import DatasetRules, Found
 from rules.state.definitions import Ask, Distribution, Replies, StatePlan, StateSource
 from rules.state.texts import TextMaker, buckets
 from schemas.verdict import Violation
-from streams.decoding import Decoded
+from streams.decoding import Decoded, others
 
 log = structlog.get_logger("govern")
 
@@ -91,9 +91,7 @@ class StateStep:
         rows: Sequence[int] = range(len(offsets))
         gone = set(out) if withdraw else set()
         if out and not withdraw:
-            kept = np.ones(len(offsets), np.bool_)
-            kept[list(out)] = False
-            rows = np.flatnonzero(kept).tolist()
+            rows = others(list(out), len(offsets))
         if decoded.frame is None:
             records = [
                 decoded.records[row] | {"deleted": True} if row in gone else decoded.records[row] for row in rows
