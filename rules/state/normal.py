@@ -42,8 +42,10 @@ def loose_series(texts: pl.Series) -> pl.Series:
     """:func:`loose` of a column; nulls stay null. Most texts are in NFKC already, and seen to be so much sooner."""
     doubtful = texts.str.contains(_MAY_CHANGE).arg_true()
     if len(doubtful):
+        # By Python's tables, as single texts: those of Polars are of another version of Unicode, and know more letters.
+        changed = [unicodedata.normalize("NFKC", text) for text in texts.gather(doubtful)]
         # A copy: scatter changes the series that it is called on.
-        texts = texts.clone().scatter(doubtful, texts.gather(doubtful).str.normalize("NFKC"))
+        texts = texts.clone().scatter(doubtful, pl.Series(changed, dtype=pl.String()))
     return texts.str.replace_many(_REPLACED, _REPLACEMENTS)
 
 

@@ -9,7 +9,7 @@ from random import Random
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rules_tables import make_columns
 from shipped import CATALOG, RULES
@@ -64,6 +64,7 @@ def test_text_that_is_not_looked_at_closely_is_in_nfkc_already(text: str) -> Non
     assert unicodedata.normalize("NFKC", text) == text
 
 
+@example(texts=["\U0001ccd6"])  # a letter of Unicode 16
 @given(texts=st.lists(st.none() | st.text(max_size=30)))
 def test_the_normal_form_of_a_column_is_that_of_its_texts(texts: list[str | None]) -> None:
     column = pl.Series("text", texts, dtype=pl.String())
